@@ -18,7 +18,7 @@ int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
 int64_t clock_real_ms(void); /* since 1970, UTC */
 
-struct deadline deadline_in(int64_t ms); /* ms < 0 counts as 0 */
+struct deadline deadline_in(int64_t ms);     /* ms < 0 counts as 0 */
 int64_t deadline_left_ms(struct deadline d); /* 0 when passed */
 bool deadline_passed(struct deadline d);
 struct deadline deadline_min(struct deadline a, struct deadline b);

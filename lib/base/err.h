@@ -10,8 +10,8 @@
 enum { ERR_MSG_MAX = 512 };
 
 struct err {
-	int code;               /* negative errno-like; 0 while nothing failed */
-	char msg[ERR_MSG_MAX];  /* one line for a person; cut, never overrun */
+	int code;              /* negative errno-like; 0 while nothing failed */
+	char msg[ERR_MSG_MAX]; /* one line for a person; cut, never overrun */
 };
 
 #define ERR_INIT { .code = 0, .msg = "" }

@@ -13,11 +13,11 @@
 #include "lib/base/err.h"
 
 void fd_closep(int *fd); /* for `_cleanup_(fd_closep) int fd = -1;` */
-#define TAKE_FD(fd)                                                                                \
-	({                                                                                         \
-		int taken_fd_ = (fd);                                                              \
-		(fd) = -1;                                                                         \
-		taken_fd_;                                                                         \
+#define TAKE_FD(fd)                   \
+	({                            \
+		int taken_fd_ = (fd); \
+		(fd) = -1;            \
+		taken_fd_;            \
 	})
 
 /* Appends the file to out; -EFBIG when it is larger than out's maximum. */
@@ -36,7 +36,8 @@ int fd_read_by(int fd, void *data, size_t len, struct deadline by, struct err *e
 
 int fd_sync_dir(const char *path, struct err *err);
 int fd_mkdir_p(const char *path, unsigned mode, struct err *err);
-int fd_rm_rf(const char *path, struct err *err); /* a missing path is success; never follows links */
+int fd_rm_rf(const char *path,
+             struct err *err); /* a missing path is success; never follows links */
 bool fd_exists(const char *path);
 
 /* 2n hexadecimal digits of the kernel's randomness into out[2n + 1]. */

@@ -14,10 +14,10 @@ struct map;
 struct map *map_new(void (*free_value)(void *value)); /* free_value may be NULL */
 void map_free(struct map *m);
 
-void *map_get(const struct map *m, const char *key);           /* NULL when absent */
-void map_put(struct map *m, const char *key, void *value);     /* value is not NULL */
-bool map_del(struct map *m, const char *key);                  /* whether it was there */
-void *map_take(struct map *m, const char *key);                /* removes without freeing the value */
+void *map_get(const struct map *m, const char *key);       /* NULL when absent */
+void map_put(struct map *m, const char *key, void *value); /* value is not NULL */
+bool map_del(struct map *m, const char *key);              /* whether it was there */
+void *map_take(struct map *m, const char *key);            /* removes without freeing the value */
 size_t map_count(const struct map *m);
 
 /* Walks all entries: start with *at = 0; false at the end. The map must not change meanwhile. */

@@ -9,29 +9,29 @@
 
 #include "lib/base/mem.h"
 
-#define VEC(type)                                                                                  \
-	struct {                                                                                   \
-		type *v;                                                                           \
-		size_t n, cap;                                                                     \
+#define VEC(type)              \
+	struct {               \
+		type *v;       \
+		size_t n, cap; \
 	}
 
 /* Makes room for one more and returns its address (not initialised). */
-#define vec_more(vec)                                                                              \
-	({                                                                                         \
-		if ((vec)->n == (vec)->cap) {                                                      \
-			(vec)->cap = (vec)->cap ? (vec)->cap * 2 : 8;                              \
-			(vec)->v = xreallocarray((vec)->v, (vec)->cap, sizeof(*(vec)->v));         \
-		}                                                                                  \
-		&(vec)->v[(vec)->n++];                                                             \
+#define vec_more(vec)                                                                      \
+	({                                                                                 \
+		if ((vec)->n == (vec)->cap) {                                              \
+			(vec)->cap = (vec)->cap ? (vec)->cap * 2 : 8;                      \
+			(vec)->v = xreallocarray((vec)->v, (vec)->cap, sizeof(*(vec)->v)); \
+		}                                                                          \
+		&(vec)->v[(vec)->n++];                                                     \
 	})
 
 #define vec_push(vec, ...) ((void)(*vec_more(vec) = (__VA_ARGS__)))
 
-#define vec_free(vec)                                                                              \
-	do {                                                                                       \
-		free((vec)->v);                                                                    \
-		(vec)->v = NULL;                                                                   \
-		(vec)->n = (vec)->cap = 0;                                                         \
+#define vec_free(vec)                      \
+	do {                               \
+		free((vec)->v);            \
+		(vec)->v = NULL;           \
+		(vec)->n = (vec)->cap = 0; \
 	} while (0)
 
 #endif

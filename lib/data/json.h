@@ -31,8 +31,9 @@ char *data_json_text(const json_t *j); /* the same, malloc'd */
 /* Dotted paths: "spec.template.containers.0.name"; a part of digits indexes an array; "a\\.b" is the
  * key "a.b". Borrowed, or NULL when any step is missing. */
 json_t *data_get(const json_t *root, const char *path);
-const char *data_get_str(const json_t *root, const char *path);             /* NULL unless a string */
-int64_t data_get_int(const json_t *root, const char *path, int64_t absent); /* absent unless an integer */
+const char *data_get_str(const json_t *root, const char *path); /* NULL unless a string */
+int64_t data_get_int(const json_t *root, const char *path,
+                     int64_t absent); /* absent unless an integer */
 bool data_get_bool(const json_t *root, const char *path, bool absent);
 double data_get_num(const json_t *root, const char *path, double absent);
 /* Sets, making objects on the way; steals value. -EINVAL when a step is not an object. */
@@ -50,6 +51,6 @@ struct data_field {
 /* Fills *object by the table (count rows). The first wrong field gives -EINVAL and a message that
  * names its path, the type found and the type wanted. Absent optional fields are left alone. */
 int data_decode(const json_t *root, const struct data_field *table, size_t count, void *object,
-		struct err *err);
+                struct err *err);
 
 #endif

@@ -21,24 +21,24 @@ struct mysqlc_address {
 	const char *host;
 	int port;
 	const char *user;
-	const char *password;  /* may be NULL or "" */
-	const char *tls_ca;    /* NULL: plain */
+	const char *password; /* may be NULL or "" */
+	const char *tls_ca;   /* NULL: plain */
 };
 int mysqlc_open(const struct mysqlc_address *a, struct deadline by, struct mysqlc **ret,
-		struct err *err);
+                struct err *err);
 void mysqlc_close(struct mysqlc *c);
 
 struct mysqlc_result {
 	size_t n_columns, n_rows;
 	char **columns;
-	char **cells; /* n_rows * n_columns, row by row; NULL is SQL NULL */
+	char **cells;          /* n_rows * n_columns, row by row; NULL is SQL NULL */
 	unsigned server_errno; /* with MYSQLC_REFUSED */
 };
 void mysqlc_result_free(struct mysqlc_result *r);
 #define _cleanup_mysqlc_result_ __attribute__((cleanup(mysqlc_result_free)))
 
 int mysqlc_query(struct mysqlc *c, const char *sql, struct deadline by, struct mysqlc_result *ret,
-		 struct err *err);
+                 struct err *err);
 /* By column name (ASCII case folded); NULL for SQL NULL or when there is no such column. */
 const char *mysqlc_cell(const struct mysqlc_result *r, size_t row, const char *column);
 

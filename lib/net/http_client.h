@@ -29,21 +29,21 @@ struct http_tls { /* all optional; paths are read at each new connection, so tha
 };
 
 int http_client_new(const struct http_tls *tls /* copied; may be NULL */, struct http_client **ret,
-		    struct err *err);
+                    struct err *err);
 void http_client_free(struct http_client *c);
 
-struct http_call { /* everything borrowed for the time of the call */
+struct http_call {          /* everything borrowed for the time of the call */
 	const char *method; /* "GET" when NULL */
 	const char *url;
 	const char *const *headers; /* "Name: value", NULL-terminated; may be NULL */
 	const char *bearer;         /* adds Authorization: Bearer …; never logged */
 	struct str body;            /* sent with Content-Length */
 	const char *content_type;
-	const char *body_file;      /* instead of body: a file that is streamed */
-	struct deadline by;         /* whole call; required (at_ms != 0) */
-	int64_t idle_timeout_ms;    /* no byte for so long: -ETIMEDOUT; 0 = none */
-	size_t body_max;            /* of the kept response; 0 = 1 MiB */
-	bool follow_redirects;      /* at most 3, same method and body, credentials kept (Stream Load) */
+	const char *body_file;   /* instead of body: a file that is streamed */
+	struct deadline by;      /* whole call; required (at_ms != 0) */
+	int64_t idle_timeout_ms; /* no byte for so long: -ETIMEDOUT; 0 = none */
+	size_t body_max;         /* of the kept response; 0 = 1 MiB */
+	bool follow_redirects; /* at most 3, same method and body, credentials kept (Stream Load) */
 	/* Instead of keeping the body: called for each piece; non-zero ends the call with -ECANCELED. */
 	int (*on_body)(void *arg, int status, const char *data, size_t len);
 	/* Asked about once a second while the call is under way; true ends it with -ECANCELED. */
@@ -66,7 +66,7 @@ void http_reply_free(struct http_reply *r); /* also for the cleanup attribute */
 #define _cleanup_http_reply_ __attribute__((cleanup(http_reply_free)))
 
 int http_call(struct http_client *c, const struct http_call *call, struct http_reply *ret,
-	      struct err *err);
+              struct err *err);
 
 /* Many calls at once over one client (curl multi). Each call and reply stays where the caller put it
  * until its completion was handed out. */
@@ -80,13 +80,14 @@ struct http_done {
 int http_batch_new(const struct http_tls *tls, struct http_batch **ret, struct err *err);
 void http_batch_free(struct http_batch *b); /* breaks off what is under way */
 int http_batch_add(struct http_batch *b, const struct http_call *call, struct http_reply *reply,
-		   void *tag, struct err *err);
+                   void *tag, struct err *err);
 /* Breaks off the call with this tag; its completion is handed out with -ECANCELED. */
 void http_batch_cancel(struct http_batch *b, const void *tag);
 enum { HTTP_BATCH_IDLE = 1, HTTP_BATCH_WAIT = 2 };
 /* The next completed call. HTTP_BATCH_IDLE: nothing is under way; HTTP_BATCH_WAIT: the deadline passed
  * with none completed. */
-int http_batch_next(struct http_batch *b, struct deadline by, struct http_done *ret, struct err *err);
+int http_batch_next(struct http_batch *b, struct deadline by, struct http_done *ret,
+                    struct err *err);
 
 /* Whether another try may help: for the loops of callers. */
 enum http_retry { HTTP_RETRY_NO, HTTP_RETRY_YES, HTTP_RETRY_AFTER /* the reply names when */ };

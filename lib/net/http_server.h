@@ -59,29 +59,31 @@ struct http_route {
 };
 
 struct http_server_config {
-	const char *listen; /* "0.0.0.0:8030", "[::]:8030", "127.0.0.1:0" */
+	const char *listen;              /* "0.0.0.0:8030", "[::]:8030", "127.0.0.1:0" */
 	const struct http_route *routes; /* borrowed for the server's life */
 	size_t n_routes;
 	struct http_limits limits;
 	/* The bearer token(s) that routes with .token accept; NULL with such a route is a start error.
 	 * Re-read when the file changes, so that a Secret can rotate: one token a line, all are valid. */
 	const char *token_file;
-	const char *tls_cert, *tls_key, *client_ca; /* re-read when they change; a bad pair keeps the old */
+	const char *tls_cert, *tls_key,
+		*client_ca; /* re-read when they change; a bad pair keeps the old */
 };
 
 /* -EADDRINUSE names the port and says that it is in use. */
 int http_server_start(const struct http_server_config *config, struct http_server **ret,
-		      struct err *err);
+                      struct err *err);
 int http_server_port(const struct http_server *s); /* the real one, for port 0 */
 /* No new connections; waits up to grace_ms for requests under way, then cuts. */
 void http_server_stop(struct http_server *s, int64_t grace_ms);
 
 /* The request: views live until it is answered. */
 struct str http_req_method(const struct http_req *r);
-struct str http_req_path(const struct http_req *r);  /* decoded, without the query */
-struct str http_req_tail(const struct http_req *r);  /* what the "*" of the route matched */
+struct str http_req_path(const struct http_req *r); /* decoded, without the query */
+struct str http_req_tail(const struct http_req *r); /* what the "*" of the route matched */
 const char *http_req_header(const struct http_req *r, const char *name); /* NULL when absent */
-const char *http_req_query(const struct http_req *r, const char *name);  /* decoded; NULL when absent */
+const char *http_req_query(const struct http_req *r,
+                           const char *name); /* decoded; NULL when absent */
 struct str http_req_body(const struct http_req *r);
 /* Basic credentials: true and malloc'd parts when present. */
 bool http_req_basic(const struct http_req *r, char **ret_user, char **ret_password);
@@ -98,11 +100,13 @@ void http_answer_error(struct http_req *r, int status, const char *fmt, ...)
 void http_answer_header(struct http_req *r, const char *name, const char *value);
 /* len bytes of an open file from offset, sent without copying (sendfile); the fd is taken over. */
 void http_answer_file(struct http_req *r, const char *content_type, int fd, uint64_t offset,
-		      uint64_t len);
+                      uint64_t len);
 /* Several ranges of one file after a prefix (copied), as one body of known length. */
-struct http_range { uint64_t offset, len; };
+struct http_range {
+	uint64_t offset, len;
+};
 void http_answer_ranges(struct http_req *r, const char *content_type, struct str prefix, int fd,
-			const struct http_range *ranges, size_t n);
+                        const struct http_range *ranges, size_t n);
 
 /* Takes the request over: the handler may return without answering. */
 void http_hold(struct http_req *r);

@@ -18,10 +18,12 @@ void prom_family(struct buf *out, const char *name, const char *type, const char
 /* One series. labels: name, value pairs ended by NULL; values are escaped. */
 void prom_series(struct buf *out, const char *name, double value, ...) __attribute__((sentinel));
 
-struct prom_label { struct str name, value; }; /* value still escaped as in the text */
+struct prom_label {
+	struct str name, value;
+}; /* value still escaped as in the text */
 /* Called for each series of a text; non-zero stops. */
 typedef int (*prom_fn)(void *arg, struct str name, const struct prom_label *labels, size_t n,
-		       double value);
+                       double value);
 int prom_parse(struct str text, prom_fn fn, void *arg, struct err *err);
 
 #endif
