@@ -1,0 +1,66 @@
+# shellcheck shell=bash
+# Builds the programs from their pinned Go modules into build/cluster/bin. A
+# stamp per program (module files, sources, flags, Go version) skips warm runs.
+# Sourced.
+
+# tool_info NAME -> "module-dir|package|ldflags|what and how long when cold"
+tool_info() {
+  local kv="-X k8s.io/component-base/version.gitVersion=$kube_version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34 -X k8s.io/component-base/version.gitTreeState=clean"
+  case $1 in
+    hyperkube) echo "go|./hyperkube|$kv|kubernetes $kube_version (go, 6 min on 2 cores when cold)" ;;
+    etcd) echo "go|./etcd||etcd (go, 30 s when cold)" ;;
+    coredns) echo "go|./coredns||CoreDNS (go, 1 min when cold)" ;;
+    storage) echo "go|./storage||the storage provisioner (go, 1 min when cold)" ;;
+    pause) echo "go|./pause||the pause program (go)" ;;
+    helm) echo "go|helm.sh/helm/v3/cmd/helm|-X helm.sh/helm/v3/internal/version.version=v3.19.5|helm (go, 1 min when cold)" ;;
+    minio) echo "go-minio|github.com/minio/minio||MinIO (go, 3 min when cold)" ;;
+    *) return 1 ;;
+  esac
+}
+
+tool_stamp() { # NAME DIR PACKAGE LDFLAGS
+  local src=$here/$2/${3#./}
+  {
+    printf '%s\n' "$3" "$4" "$(go env GOVERSION GOARCH)"
+    cat "$here/$2/go.mod" "$here/$2/go.sum"
+    [ ! -d "$src" ] || find "$src" -type f -print0 | sort -z | xargs -0 cat
+  } | sha256sum | cut -d ' ' -f 1
+}
+
+# build_tool NAME: builds one program when it is missing or out of date.
+build_tool() {
+  local name=$1 info dir pkg ld what want
+  info=$(tool_info "$name") || die "no tool called $name; have: hyperkube etcd coredns storage pause helm minio kubectl"
+  IFS='|' read -r dir pkg ld what <<<"$info"
+  check_go
+  want=$(tool_stamp "$name" "$dir" "$pkg" "$ld")
+  mkdir -p "$bin/.stamp"
+  if [ ! -x "$bin/$name" ] || [ "$(cat "$bin/.stamp/$name" 2>/dev/null)" != "$want" ]; then
+    say "building $what"
+    rm -f "$bin/.stamp/$name"
+    long "building $name" "$log/build-$name.log" env -C "$here/$dir" \
+      CGO_ENABLED=0 GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOWORK=off \
+      nice -n 10 go build -buildvcs=false -trimpath -ldflags "-s -w $ld" -o "$bin/.new.$name" "$pkg" ||
+      build_failed "$name"
+    # A running program cannot be written to, but it can be replaced.
+    mv -f "$bin/.new.$name" "$bin/$name"
+    echo "$want" >"$bin/.stamp/$name"
+  fi
+  if [ "$name" = hyperkube ]; then
+    local p
+    for p in kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl; do
+      ln -sfn hyperkube "$bin/$p"
+    done
+  fi
+}
+
+build_failed() {
+  local file=$log/build-$1.log
+  if grep -qE 'dial tcp|no such host|i/o timeout|TLS handshake|proxyconnect' "$file"; then
+    die "building $1 needs the Go module proxy and cannot reach it: $(reason_in "$file"); check the network, then run this again"
+  fi
+  if grep -q 'no space left' "$file"; then
+    die "building $1 ran out of disk: free some, then run this again"
+  fi
+  die "building $1 failed: $(reason_in "$file"); see $file"
+}
