@@ -36,11 +36,13 @@ int64_t data_get_int(const json_t *root, const char *path,
                      int64_t absent); /* absent unless an integer */
 bool data_get_bool(const json_t *root, const char *path, bool absent);
 double data_get_num(const json_t *root, const char *path, double absent);
-/* Sets, making objects on the way; steals value. -EINVAL when a step is not an object. */
+/* Sets, making objects on the way; steals value, also on failure. Parts of digits step into array
+ * elements that exist. -EINVAL when another step is not an object. */
 int data_set(json_t *root, const char *path, json_t *value);
 
 /* A decode table: one row a field; see systemd's json-dispatch for the idea.
- * DATA_STR duplicates into char *, others write int64_t, bool, double, or borrow json_t *. */
+ * DATA_STR duplicates into char * (what was there is freed), others write int64_t, bool, double, or
+ * borrow const json_t *. null counts as absent. */
 enum data_type { DATA_STR, DATA_INT, DATA_BOOL, DATA_NUM, DATA_JSON };
 struct data_field {
 	const char *path;
