@@ -48,7 +48,7 @@ rules_down() {
     command -v $cmd >/dev/null || continue
     for table in filter nat mangle raw; do
       # Jumps from the built-in chains first, then contents, then chains.
-      $cmd -w -t $table -S 2>/dev/null | grep -E "^-A (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING) .*($our_rules)" |
+      { $cmd -w -t $table -S 2>/dev/null | grep -E "^-A (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING) .*($our_rules)" || true; } |
         while read -r line; do
           # Comments are quoted in the listing, so the shell must read them.
           eval "$cmd -w -t $table -D ${line#-A }" || true
