@@ -25,7 +25,7 @@ $(error SAN=$(SAN) is not supported: use SAN=address$(comma)undefined or SAN=thr
 endif
 endif
 ifeq ($(CC),clang)
-CC := clang-19
+override CC := clang-19
 endif
 
 VARIANT := $(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))
