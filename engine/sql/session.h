@@ -1,0 +1,47 @@
+/* A client's session and the one entry for statements: what the wire calls.
+ *
+ * Thread: a session is used by one thread; session_kill() may come from any. */
+#ifndef ROOST_ENGINE_SQL_SESSION_H
+#define ROOST_ENGINE_SQL_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/sql/sink.h"
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+
+struct meta;
+struct cluster;
+struct admit;
+struct exec;
+struct coord;
+
+/* What the FE is made of; made once by fe_main, borrowed by all sessions. */
+struct sql_server {
+	struct meta *meta;
+	struct cluster *cluster;
+	struct admit *admit;
+	struct exec *parser; /* engine/exec in parse mode */
+	struct coord *coord;
+	const char *fe_host; /* of SHOW FRONTENDS */
+	int http_port, rpc_port, query_port, edit_log_port;
+	int64_t start_ts;
+	const char *version; /* "8.0.33-roost-0.1.0": what the handshake says */
+	const char *
+		s3_json; /* the default storage volume as rpc.h's S3 object, or NULL: none configured */
+	const char *s3_path; /* prefix inside the bucket */
+};
+
+struct sql_session;
+int sql_session_new(struct sql_server *server, uint32_t connection_id, const char *user,
+                    const char *peer, struct sql_session **ret, struct err *err);
+void sql_session_free(struct sql_session *s);
+int sql_session_use(struct sql_session *s, const char *db,
+                    struct err *err);                    /* COM_INIT_DB, handshake */
+const char *sql_session_db(const struct sql_session *s); /* "" when none */
+/* Runs one statement (the wire splits multi-statements by sql_split()). */
+int sql_session_run(struct sql_session *s, struct str sql, struct sql_sink *sink, struct err *err);
+void sql_session_kill(struct sql_session *s, bool connection);
+
+#endif
