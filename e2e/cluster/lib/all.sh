@@ -17,6 +17,8 @@
 . "$here/lib/node.sh"
 # shellcheck source=lib/images.sh
 . "$here/lib/images.sh"
+# shellcheck source=lib/builder.sh
+. "$here/lib/builder.sh"
 # shellcheck source=lib/parts.sh
 . "$here/lib/parts.sh"
 # shellcheck source=lib/teardown.sh

@@ -1,0 +1,93 @@
+# shellcheck shell=bash
+# Building images from the project's Dockerfile, without a container engine and
+# without a registry. Sourced.
+
+images=$repo/build/images
+builder=$state/builder           # buildah's storage, kept by `down`
+base_name=docker.io/library/debian:bookworm-slim
+
+# chroot isolation needs no container runtime; the own storage keeps us out of
+# the user's images. The runroot is short-lived state.
+buildah_() {
+  env BUILDAH_ISOLATION=chroot STORAGE_DRIVER="$(builder_driver)" TMPDIR="$builder/tmp" \
+    buildah --root "$builder/storage" --runroot "$builder/run" "$@"
+}
+
+# overlay is many times quicker than vfs, which copies whole file systems, but
+# does not work on every file system.
+builder_driver() {
+  if [ ! -s "$builder/driver" ]; then
+    mkdir -p "$builder/tmp" "$builder/probe"/{l,u,w,m}
+    if mount -t overlay overlay -o "lowerdir=$builder/probe/l,upperdir=$builder/probe/u,workdir=$builder/probe/w" \
+      "$builder/probe/m" 2>/dev/null; then
+      umount "$builder/probe/m"
+      echo overlay >"$builder/driver"
+    else
+      echo vfs >"$builder/driver"
+    fi
+    rm -rf "$builder/probe"
+  fi
+  cat "$builder/driver"
+}
+
+# The image that the Dockerfile's FROM names, made from Debian packages: no
+# registry is reachable. Made once; delete build/cluster/cache to renew it.
+base_image() {
+  mkdir -p "$builder/tmp"
+  local root=$cache/bookworm.tar
+  if [ ! -s "$root" ]; then
+    say "making the Debian base image (mmdebstrap, 1 min)"
+    long "making the base image" "$log/mmdebstrap.log" mmdebstrap --variant=minbase --include=ca-certificates \
+      bookworm "$root.new" ||
+      die "mmdebstrap failed: $(reason_in "$log/mmdebstrap.log"); see $log/mmdebstrap.log"
+    mv "$root.new" "$root"
+  fi
+  if ! buildah_ inspect --type image "$base_name" >/dev/null 2>&1; then
+    say "importing the base image"
+    rm -rf "$builder/base"
+    mkdir -p "$builder/base"
+    ln "$root" "$builder/base/rootfs.tar"
+    printf 'FROM scratch\nADD rootfs.tar /\nENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nCMD ["bash"]\n' \
+      >"$builder/base/Dockerfile"
+    long "importing the base image" "$log/base-image.log" \
+      env BUILDAH_ISOLATION=chroot STORAGE_DRIVER="$(builder_driver)" TMPDIR="$builder/tmp" \
+      buildah --root "$builder/storage" --runroot "$builder/run" bud -q -t "$base_name" "$builder/base" ||
+      die "the base image cannot be made: $(reason_in "$log/base-image.log")"
+    rm -rf "$builder/base"
+  fi
+}
+
+# Everything that can change what an image contains.
+image_inputs() {
+  (
+    cd "$repo"
+    {
+      find Dockerfile .dockerignore Makefile e2e/tools lib engine operator scaler crds \
+        -type f ! -name '*.pyc' ! -name '*_test.c' ! -name '*_fuzz.c' ! -name '*.md' -print0 2>/dev/null
+      find build/third_party -type f -print0 2>/dev/null
+    } | sort -z | xargs -0 sha256sum
+    sha256sum "$cache/bookworm.tar"
+  ) | sha256sum | cut -d ' ' -f 1
+}
+
+# build_image TARGET: into build/images/TARGET.tar, unless nothing changed.
+build_image() {
+  local target=$1 want out=$images/$1.tar
+  want=$(image_inputs)
+  if [ -s "$out" ] && [ "$(cat "$images/.$target.inputs" 2>/dev/null)" = "$want" ]; then
+    say "roost/$target:dev is up to date"
+    return 0
+  fi
+  say "building roost/$target:dev (Dockerfile, 4 min when cold)"
+  rm -f "$images/.$target.inputs"
+  long "building the $target image" "$log/image-$target.log" \
+    env BUILDAH_ISOLATION=chroot STORAGE_DRIVER="$(builder_driver)" TMPDIR="$builder/tmp" \
+    nice -n 5 buildah --root "$builder/storage" --runroot "$builder/run" bud --layers --pull-never \
+    --timestamp 0 --target "$target" -t "docker.io/roost/$target:dev" -f "$repo/Dockerfile" "$repo" ||
+    die "the $target image does not build: $(reason_in "$log/image-$target.log"); see $log/image-$target.log"
+  rm -f "$out.new"
+  buildah_ push -q "docker.io/roost/$target:dev" "docker-archive:$out.new:docker.io/roost/$target:dev" >"$log/push.log" 2>&1 ||
+    die "the $target image cannot be exported: $(reason_in "$log/push.log")"
+  mv "$out.new" "$out"
+  echo "$want" >"$images/.$target.inputs"
+}
