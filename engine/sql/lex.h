@@ -6,6 +6,7 @@
 #ifndef ROOST_ENGINE_SQL_LEX_H
 #define ROOST_ENGINE_SQL_LEX_H
 
+#include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/str.h"
 
@@ -39,10 +40,18 @@ struct sql_lexer {
 void sql_lex_init(struct sql_lexer *lx, struct str sql);
 /* The next token (SQL_TOK_END at the end); -EINVAL with "near …" (SQL_ERR(1064)) for what is no token. */
 int sql_lex_next(struct sql_lexer *lx, struct sql_token *ret, struct err *err);
-/* The value of a string token (escapes undone) or of a quoted or plain identifier; malloc'd. */
+/* Appends the value of a token: a string or quoted name with its escapes undone (may hold NUL bytes), a variable
+ * without its @ or @@, anything else as it stands. */
+int sql_token_bytes(const struct sql_token *t, struct buf *out);
+/* The same as a C string (it ends at a NUL byte); malloc'd. */
 char *sql_token_value(const struct sql_token *t);
-/* Cuts the first statement off *rest at its ';' (outside strings and comments); false when nothing but white space
- * and comments is left. */
+/* Cuts the first statement off *rest at its ';' (outside strings and comments): 1 with *ret, trimmed; 0 when nothing
+ * but white space, comments and ';' is left; negative: what is left has no tokens that far. */
 int sql_split(struct str *rest, struct str *ret, struct err *err);
+
+/* Fills err with StarRocks' wording of a syntax error (1064): line and column of byte `at`, the text near it, and
+ * detail (what is allowed, or why it is refused). Returns its code. */
+int sql_syntax_error(struct str sql, size_t at, struct err *err, const char *detail, ...)
+	__attribute__((format(printf, 4, 5)));
 
 #endif
