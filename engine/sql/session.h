@@ -16,6 +16,7 @@ struct cluster;
 struct admit;
 struct exec;
 struct coord;
+struct sql_connections;
 
 /* What the FE is made of; made once by fe_main, borrowed by all sessions. */
 struct sql_server {
@@ -31,6 +32,8 @@ struct sql_server {
 	const char *
 		s3_json; /* the default storage volume as rpc.h's S3 object, or NULL: none configured */
 	const char *s3_path; /* prefix inside the bucket */
+	struct sql_connections
+		*connections; /* set by wire_start(); NULL: no SHOW PROCESSLIST, no KILL */
 };
 
 struct sql_session;
@@ -42,6 +45,24 @@ int sql_session_use(struct sql_session *s, const char *db,
 const char *sql_session_db(const struct sql_session *s); /* "" when none */
 /* Runs one statement (the wire splits multi-statements by sql_split()). */
 int sql_session_run(struct sql_session *s, struct str sql, struct sql_sink *sink, struct err *err);
+
+/* Ends the running statement (error 1317), and with `connection` the session as well; from any thread. */
 void sql_session_kill(struct sql_session *s, bool connection);
+/* Whether the running statement, or with `connection` the session, was killed. */
+bool sql_session_killed(struct sql_session *s, bool connection);
+/* fn runs in the killer's thread, once a kill of the connection: it must only wake up the session's thread. */
+void sql_session_on_kill(struct sql_session *s, void (*fn)(void *arg), void *arg);
+/* COM_RESET_CONNECTION: variables as at the start; the database stays. */
+void sql_session_reset(struct sql_session *s);
+/* An integer system variable as the session sees it; absent when there is none. */
+int64_t sql_session_int(struct sql_session *s, const char *variable, int64_t absent);
+
+/* Copies the user's password hash ("*" + 40 hex digits, "" = none asked); false: no such user. */
+enum { SQL_PASSWORD_HASH_MAX = 48 };
+bool sql_server_password(struct sql_server *server, const char *user,
+                         char out[SQL_PASSWORD_HASH_MAX]);
+
+#include "lib/base/mem.h"
+DEFINE_CLEANUP(struct sql_session, sql_session_free)
 
 #endif
