@@ -24,6 +24,8 @@
  * set_replicas       {tablet, replicas:[node id…]}   after a copy was made, or before one is deleted
  * set_password       {user, hash}  (mysql_native_password: "*" + 40 hex digits, "" = none)
  * set_variable       {name, value} (SET GLOBAL)
+ * found              {cluster_id, ts}  the first command of all; meta_open() submits it
+ * reserve_txns       {n} -> {from}  a block of transaction ids, so that ids are unique for ever
  */
 #define META_COMMANDS(X)                    \
 	X(CREATE_DATABASE, create_database) \
@@ -38,7 +40,9 @@
 	X(SET_NODE, set_node)               \
 	X(SET_REPLICAS, set_replicas)       \
 	X(SET_PASSWORD, set_password)       \
-	X(SET_VARIABLE, set_variable)
+	X(SET_VARIABLE, set_variable)       \
+	X(FOUND, found)                     \
+	X(RESERVE_TXNS, reserve_txns)
 
 enum meta_command {
 #define X(NAME, name) META_##NAME,
