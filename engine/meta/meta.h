@@ -4,7 +4,7 @@
  * must not block meanwhile. meta_submit() takes the write lock itself: never call it under the read lock.
  * Ownership: getters return borrowed pointers, valid until meta_rdunlock().
  * Durability: meta_submit() returns 0 only when the command is in the log of a majority (one voter for now) and
- * applied. Refusals carry MySQL's errno (engine/sql/sink.h SQL_ERR is the encoding: 1007, 1008, 1050, 1051, 1049…). */
+ * applied. Refusals carry MySQL's errno (engine/sqlerr.h SQL_ERR is the encoding: 1007, 1008, 1050, 1051, 1049…). */
 #ifndef ROOST_ENGINE_META_META_H
 #define ROOST_ENGINE_META_META_H
 

@@ -6,7 +6,7 @@
 #define ROOST_ENGINE_META_STATE_H
 
 #include "engine/meta/meta.h"
-#include "engine/sql/sink.h"
+#include "engine/sqlerr.h"
 #include "lib/base/map.h"
 #include "lib/base/str.h"
 #include "lib/base/vec.h"

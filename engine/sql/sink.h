@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/sqlerr.h" /* SQL_ERR(): the errno that a failed statement shows */
 #include "lib/base/err.h"
 #include "lib/base/str.h"
 
@@ -51,13 +52,5 @@ struct sql_sink {
 	/* Whether the client is gone or has asked for KILL: asked now and then by long work. */
 	bool (*cancelled)(struct sql_sink *sink);
 };
-
-/* The server errno and SQLSTATE that a failed statement shows travel in err.code:
- * err_set(err, SQL_ERR(1146), "Table …"); other negative codes become 1105. */
-#define SQL_ERR(mysql_errno) (-(100000 + (mysql_errno)))
-static inline int sql_err_no(int code)
-{
-	return code <= -101000 && code > -110000 ? -code - 100000 : 1105;
-}
 
 #endif
