@@ -21,8 +21,8 @@ COPY crds crds
 RUN --mount=type=cache,id=roost-obj,target=/src/build/obj \
     mv third_party/Makefile . && mkdir -p build && mv third_party build/third_party && \
     make CC=gcc release && \
-    mkdir -p /out && cp build/roost-operator build/roost-scaler build/roost-fe build/roost-be build/roost-duck /out/ && \
-    cp build/third_party/duckdb/lib/libduckdb.so* /out/ && \
+    mkdir -p /out/duckdb && cp build/roost-operator build/roost-scaler build/roost-fe build/roost-be build/roost-duck /out/ && \
+    cp -P build/third_party/duckdb/lib/* /out/duckdb/ && \
     strip --strip-debug /out/roost-*
 
 FROM docker.io/library/debian:bookworm-slim AS engine
@@ -34,7 +34,8 @@ RUN apt-get update && \
     groupadd -g 1000 starrocks && useradd -u 1000 -g 1000 -d /opt/starrocks -M -s /bin/bash starrocks
 COPY engine/image/common.sh engine/image/fe_entrypoint.sh engine/image/worker_entrypoint.sh \
      engine/image/start_fe.sh engine/image/start_worker.sh engine/image/stop.sh /opt/starrocks/scripts/
-COPY --from=build /out/roost-fe /out/roost-be /out/roost-duck /out/libduckdb.so* /opt/starrocks/lib/
+COPY --from=build /out/roost-fe /out/roost-be /out/roost-duck /opt/starrocks/lib/
+COPY --from=build /out/duckdb/ /opt/starrocks/lib/
 COPY engine/image/fe.conf /opt/starrocks/fe/conf/
 COPY engine/image/be.conf /opt/starrocks/be/conf/
 COPY engine/image/cn.conf /opt/starrocks/cn/conf/
@@ -59,8 +60,6 @@ RUN mkdir -p /root-fs/usr/bin /root-fs/etc/ssl/certs /root-fs/tmp && chmod 1777 
     for f in $(ldd /out/roost-operator /out/roost-scaler | sed -nE 's/.*(=> |^[[:space:]]+)(\/[^ ]+) \(.*/\2/p' | sort -u); do \
         mkdir -p "/root-fs$(dirname "$f")" && cp -L "$f" "/root-fs$f" || exit 1; \
     done && \
-    cp /lib/x86_64-linux-gnu/libnss_dns.so.2 /lib/x86_64-linux-gnu/libnss_files.so.2 \
-       /lib/x86_64-linux-gnu/libresolv.so.2 /root-fs/lib/x86_64-linux-gnu/ 2>/dev/null || true; \
     cp /etc/ssl/certs/ca-certificates.crt /root-fs/etc/ssl/certs/ && \
     echo 'hosts: files dns' >/root-fs/etc/nsswitch.conf && \
     echo 'roost:x:65532:65532::/:' >/root-fs/etc/passwd && echo 'roost:x:65532:' >/root-fs/etc/group

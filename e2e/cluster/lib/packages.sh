@@ -2,7 +2,7 @@
 # Debian packages, and what the machine must have. Sourced.
 
 cluster_packages=(containerd runc containernetworking-plugins iptables conntrack
-  iproute2 ethtool socat openssl ca-certificates util-linux jq procps)
+  iproute2 ethtool socat openssl ca-certificates util-linux jq procps curl)
 image_packages=(buildah mmdebstrap jq ca-certificates)
 
 # ensure_packages NAME...: installs what is missing, quietly.

@@ -26,3 +26,23 @@ part_storage() {
   rolled_out roost-storage deployment/storage
   say "StorageClass standard makes volumes under $data/volumes"
 }
+
+s3_user=roostadmin
+s3_endpoint() { echo "http://$(kube -n roost-s3 get service minio -o 'jsonpath={.spec.clusterIP}'):9000"; }
+
+# Creating a bucket that exists answers 409, which is as good.
+s3_make_bucket() {
+  local code
+  code=$(curl -sS -o /dev/null -w '%{http_code}' --max-time 10 -X PUT --aws-sigv4 aws:amz:us-east-1:s3 \
+    --user "$s3_user:$s3_user" "$(s3_endpoint)/roost" 2>/dev/null) || true
+  [ "$code" = 200 ] || [ "$code" = 409 ]
+}
+
+part_s3() {
+  build_tool minio
+  tool_image roost/minio:1 minio
+  apply <"$here/manifests/s3.yaml"
+  rolled_out roost-s3 deployment/minio
+  wait_for 60 s3_make_bucket || die "the bucket roost cannot be made at $(s3_endpoint); see e2e/cluster/kubectl -n roost-s3 logs deploy/minio"
+  say "S3: http://minio.roost-s3.svc:9000 (from this machine $(s3_endpoint)), bucket roost, keys $s3_user / $s3_user"
+}

@@ -19,6 +19,10 @@ cgroup_roots() {
 cgroup_up() {
   local r
   for r in $(cgroup_roots); do
+    case $r in */pids | */systemd | */freezer | */memory | */fs/cgroup) ;; *) continue ;; esac
+    echo "$r/$cgroup_name/host/cgroup.procs"
+  done >"$run/groups"
+  for r in $(cgroup_roots); do
     mkdir -p "$r/$cgroup_name"
     # An empty cpuset accepts no process: inherit the whole machine.
     if [ -e "$r/$cgroup_name/cpuset.cpus" ] && [ ! -e "$r/cgroup.controllers" ]; then
@@ -33,13 +37,36 @@ cgroup_up() {
   done
 }
 
-# Pids of everything in our groups: host processes, shims, containers.
+# Pids of everything of ours: what is in our groups (host processes, shims,
+# containers), and what runs our programs outside of them, which a fault in the
+# first rule would otherwise hide.
 our_pids() {
   local r
-  for r in $(cgroup_roots); do
-    [ -d "$r/$cgroup_name" ] || continue
-    find "$r/$cgroup_name" -name cgroup.procs -exec cat {} + 2>/dev/null || true
-  done | sort -un
+  {
+    for r in $(cgroup_roots); do
+      [ -d "$r/$cgroup_name" ] || continue
+      find "$r/$cgroup_name" -name cgroup.procs -exec cat {} + 2>/dev/null || true
+    done
+    stray_pids
+  } | sort -un
+}
+
+stray_pids() {
+  local d exe args
+  for d in /proc/[0-9]*; do
+    exe=$(readlink "$d/exe" 2>/dev/null) || continue
+    case $exe in
+      "$bin"/hyperkube* | "$bin"/etcd*)
+        # kubectl is the same file: a user's own call is not the cluster.
+        args=$(tr '\0' ' ' <"$d/cmdline" 2>/dev/null) || continue
+        case ${args%% *} in */kube-* | */kubelet | */etcd) echo "${d#/proc/}" ;; esac
+        ;;
+      */containerd | */containerd-shim*)
+        args=$(tr '\0' ' ' <"$d/cmdline" 2>/dev/null) || continue
+        case $args in *"$state/containerd.toml"* | *"$containerd_sock"*) echo "${d#/proc/}" ;; esac
+        ;;
+    esac
+  done
 }
 
 pid_of() { cat "$run/$1.pid" 2>/dev/null || true; }
@@ -53,14 +80,10 @@ is_running() {
 
 # start NAME COMMAND...: detached, in our control group, unless it runs already.
 start() {
-  local name=$1 root
+  local name=$1
   shift
   ! is_running "$name" || return 0
   mkdir -p "$log"
-  for root in $(cgroup_roots); do
-    case $root in */pids | */systemd | */freezer | */memory | */fs/cgroup) ;; *) continue ;; esac
-    printf '%s\n' "$root/$cgroup_name/host/cgroup.procs"
-  done >"$run/groups"
   # The shell moves itself, then becomes the program: no moment outside.
   # shellcheck disable=SC2016  # expanded by the inner shell
   setsid bash -c '
