@@ -1,0 +1,71 @@
+{{- define "roost.labels" -}}
+app.kubernetes.io/name: {{ .name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/part-of: roost
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end -}}
+
+{{- define "roost.selector" -}}
+app.kubernetes.io/name: {{ .name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end -}}
+
+{{/* Pod and container settings of the "restricted" Pod Security Standard. */}}
+{{- define "roost.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+{{- define "roost.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* What the operator does to a cluster's objects; the least that the reconcile step writes and reads. */}}
+{{- define "roost.operatorRules" -}}
+- apiGroups: [starrocks.com]
+  resources: [starrocksclusters, starrockswarehouses]
+  verbs: [get, list, watch, patch]
+- apiGroups: [starrocks.com]
+  resources: [starrocksclusters/status, starrockswarehouses/status]
+  verbs: [patch]
+- apiGroups: [starrocks.com]
+  resources: [starrocksclusters/scale, starrockswarehouses/scale]
+  verbs: [get, patch]
+- apiGroups: [starrocks.com]
+  resources: [starrocksclusters/finalizers, starrockswarehouses/finalizers]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [statefulsets, deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services, configmaps]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, patch]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, delete]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
+
+{{- define "roost.scalerRules" -}}
+- apiGroups: [starrocks.com]
+  resources: [starrocksclusters]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+{{- end -}}
