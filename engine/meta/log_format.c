@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "engine/meta/log.h"
-#include "lib/base/crc.h"
+#include "lib/base/crc32c.h"
 
 enum { PAGE = 4096 };
 
@@ -32,7 +32,7 @@ void meta_log_segment_header(char out[META_LOG_SEGMENT_HEADER])
 static uint32_t checksum(uint64_t index, struct str bytes)
 {
 	uint64_t stored = htole64(index);
-	return crc_crc32c(crc_crc32c(0, &stored, sizeof(stored)), bytes.p, bytes.len);
+	return crc32c(crc32c(0, &stored, sizeof(stored)), bytes.p, bytes.len);
 }
 
 void meta_log_encode(uint64_t index, struct str bytes, struct buf *out)
