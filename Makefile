@@ -138,7 +138,9 @@ $(O)/fuzz/engine/duck/%: $(O)/engine/duck/%.o $(O)/e2e/tools/fuzz_replay.o $(O)/
 $(O)/fuzz/%: $(O)/%.o $(O)/e2e/tools/fuzz_replay.o $(ARCHIVES)
 	$(call link,$< $(O)/e2e/tools/fuzz_replay.o,$(ARCHIVES))
 
-.PHONY: build-tests build-fuzzers
+.PHONY: build-tests build-fuzzers build-archives build-fuzz-objects
+build-archives: $(ARCHIVES) $(O)/libduck.a
+build-fuzz-objects: $(call obj,$(FUZZ_SRC))
 build-tests: $(TESTS)
 build-fuzzers: $(FUZZERS)
 .SECONDARY:
