@@ -57,6 +57,19 @@ base_image() {
   fi
 }
 
+# The base image itself, for pods of tests that need only a shell.
+export_base() {
+  local out=$images/base.tar
+  [ "$out" -nt "$cache/bookworm.tar" ] || export_image "$base_name" "$out"
+}
+
+export_image() { # NAME FILE
+  rm -f "$2.new"
+  buildah_ push -q "$1" "docker-archive:$2.new:$1" >"$log/push.log" 2>&1 ||
+    die "the image $1 cannot be exported: $(reason_in "$log/push.log")"
+  mv "$2.new" "$2"
+}
+
 # Everything that can change what an image contains.
 image_inputs() {
   (
@@ -85,9 +98,6 @@ build_image() {
     nice -n 5 buildah --root "$builder/storage" --runroot "$builder/run" bud --layers --pull-never \
     --timestamp 0 --target "$target" -t "docker.io/roost/$target:dev" -f "$repo/Dockerfile" "$repo" ||
     die "the $target image does not build: $(reason_in "$log/image-$target.log"); see $log/image-$target.log"
-  rm -f "$out.new"
-  buildah_ push -q "docker.io/roost/$target:dev" "docker-archive:$out.new:docker.io/roost/$target:dev" >"$log/push.log" 2>&1 ||
-    die "the $target image cannot be exported: $(reason_in "$log/push.log")"
-  mv "$out.new" "$out"
+  export_image "docker.io/roost/$target:dev" "$out"
   echo "$want" >"$images/.$target.inputs"
 }
