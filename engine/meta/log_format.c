@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "engine/meta/log.h"
-#include "lib/base/crc32c.h"
+#include "lib/base/crc.h"
 
 enum { PAGE = 4096 };
 

@@ -28,7 +28,8 @@ static int read_sum(const char *path, struct store_rowset *ret)
 
 static void quarantine(struct store *s, const char *path, const char *name, const char *why)
 {
-	autofree char *to = xasprintf("%s/quarantine/%" PRId64 "-%s", s->root, clock_real_ms(), name);
+	autofree char *to =
+		xasprintf("%s/quarantine/%" PRId64 "-%s", s->root, clock_real_ms(), name);
 	log_warn("file=%s %s: moved to quarantine", path, why);
 	if (rename(path, to) < 0)
 		log_error("file=%s cannot be moved to quarantine: %s", path, strerror(errno));

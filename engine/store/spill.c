@@ -83,8 +83,8 @@ int store_spill_scratch(struct store_spill *s, const struct store_attempt *a, ch
 	(void)pthread_mutex_lock(&s->lock);
 	uint64_t n = s->next++;
 	(void)pthread_mutex_unlock(&s->lock);
-	autofree char *path = xasprintf("%s/work/%s-%d-%d-%d-%" PRIu64, s->root, a->query,
-	                                a->stage, a->task, a->attempt, n);
+	autofree char *path = xasprintf("%s/work/%s-%d-%d-%d-%" PRIu64, s->root, a->query, a->stage,
+	                                a->task, a->attempt, n);
 	int rc = fd_mkdir_p(path, 0700, err);
 	if (rc < 0)
 		return rc;

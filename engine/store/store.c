@@ -221,8 +221,7 @@ size_t store_keep(struct store *s, store_keep_fn keep, void *arg, int64_t grace_
 	size_t deleted = 0, at = 0, n = 0;
 	void *value;
 	(void)pthread_mutex_lock(&s->lock);
-	struct store_entry **go =
-		xcalloc(map_count(s->rowsets) + 1, sizeof(struct store_entry *));
+	struct store_entry **go = xcalloc(map_count(s->rowsets) + 1, sizeof(struct store_entry *));
 	while (map_next(s->rowsets, &at, NULL, &value)) {
 		struct store_entry *e = value;
 		if (!e->pins && e->installed_ms <= before &&

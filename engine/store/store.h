@@ -72,7 +72,7 @@ size_t store_keep(struct store *s, store_keep_fn keep, void *arg, int64_t grace_
 
 struct store_usage {
 	size_t tablets, rowsets, quarantined /* by this start */;
-	int64_t bytes;                   /* of rowsets */
+	int64_t bytes;                  /* of rowsets */
 	int64_t disk_total, disk_avail; /* of the root's file system */
 };
 void store_usage(struct store *s, struct store_usage *ret);

@@ -10,7 +10,7 @@
 #include "lib/base/map.h"
 
 #define STORE_DATA "duckdb"
-#define STORE_SUM  "sum"
+#define STORE_SUM "sum"
 
 struct store_entry {
 	struct store_rowset rowset;

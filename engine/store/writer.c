@@ -9,7 +9,7 @@
 
 #include "engine/store/store_priv.h"
 #include "lib/base/clock.h"
-#include "lib/base/crc32c.h"
+#include "lib/base/crc.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 
@@ -77,9 +77,9 @@ static int already(struct store *s, const struct store_rowset *r, struct err *er
 	autofree char *key = store_key(r->tablet, r->id);
 	(void)pthread_mutex_lock(&s->lock);
 	const struct store_entry *e = map_get(s->rowsets, key);
-	int rc = !e                                                           ? 0
+	int rc = !e                                                       ? 0
 	         : e->rowset.bytes == r->bytes && e->rowset.crc == r->crc ? STORE_PRESENT
-	                                                                   : -EEXIST;
+	                                                                  : -EEXIST;
 	(void)pthread_mutex_unlock(&s->lock);
 	if (rc == -EEXIST)
 		return err_set(err, rc, "rowset %s of tablet %" PRId64 " is here with other bytes",
