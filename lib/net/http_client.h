@@ -97,7 +97,7 @@ int64_t http_backoff_ms(unsigned attempt, int64_t base_ms, int64_t cap_ms);
 
 /* "%"-encodes everything outside RFC 3986's unreserved set; keep_slash leaves "/" alone. */
 int http_url_encode(struct str text, bool keep_slash, struct buf *out);
-/* host[:port] for a URL; IPv6 literals are bracketed. */
+/* host[:port] for a URL (no port when it is 0); IPv6 literals are bracketed. */
 int http_host_port(const char *host, int port, struct buf *out);
 
 #include "lib/base/mem.h"
