@@ -43,7 +43,7 @@ static void scan_file(struct store *s, int64_t tablet, const char *dir, const ch
 	struct stat st;
 	autofree char *path = xasprintf("%s/%s", dir, name);
 	if (n.len == RPC_ID_LEN + sizeof("." STORE_SUM) - 1 && str_ends(n, "." STORE_SUM)) {
-		(void)snprintf(rowset.id, sizeof(rowset.id), "%s", name);
+		(void)snprintf(rowset.id, sizeof(rowset.id), "%.*s", RPC_ID_LEN, name);
 		autofree char *data = store_file(s, tablet, rowset.id, STORE_DATA);
 		if (!fd_exists(data)) /* left behind by a crash before or after its file */
 			(void)unlink(path);
@@ -53,7 +53,7 @@ static void scan_file(struct store *s, int64_t tablet, const char *dir, const ch
 		quarantine(s, path, name, "is no rowset");
 		return;
 	}
-	(void)snprintf(rowset.id, sizeof(rowset.id), "%s", name);
+	(void)snprintf(rowset.id, sizeof(rowset.id), "%.*s", RPC_ID_LEN, name);
 	autofree char *sum = store_file(s, tablet, rowset.id, STORE_SUM);
 	if (!store_id_valid(rowset.id) || read_sum(sum, &rowset) < 0)
 		quarantine(s, path, name, "has no checksum beside it");
