@@ -72,6 +72,18 @@ class Cluster:
         )
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "cluster: runs on a real Kubernetes")
+    config.addinivalue_line("markers", "down: ends the local Kubernetes")
+
+
+def pytest_collection_modifyitems(items):
+    """A test that asks for the cluster is marked so, and can be left out with -m "not cluster"."""
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cluster)
+
+
 @pytest.fixture(scope="session")
 def cluster():
     foreign = os.environ.get("ROOST_USE_KUBECONFIG") == "1" and bool(os.environ.get("KUBECONFIG"))

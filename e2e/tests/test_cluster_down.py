@@ -1,7 +1,7 @@
 """`down` leaves nothing, after a quiet life and after a violent one.
 
 It ends the machine's one cluster, so it runs only on request:
-ROOST_TEST_DOWN=1. `make test` does that last.
+ROOST_TEST_DOWN=1 pytest -m down e2e/tests/test_cluster_down.py
 """
 
 import os
@@ -15,6 +15,8 @@ import pytest
 from conftest import TOOLS, run, wait_until
 
 pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.down,
     pytest.mark.skipif(os.environ.get("ROOST_TEST_DOWN") != "1", reason="ends the cluster: set ROOST_TEST_DOWN=1"),
     pytest.mark.timeout(900),
 ]

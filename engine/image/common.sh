@@ -6,6 +6,7 @@
 STARROCKS_ROOT=${STARROCKS_ROOT:-/opt/starrocks}
 code=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P) # where the image's files lie
 home=$STARROCKS_ROOT/${part:?}                          # where volumes are mounted
+export STARROCKS_HOME=$home                             # conf files say ${STARROCKS_HOME}
 
 note() { printf '[%(%F %T)T] %s: %s\n' -1 "$(basename "$0")" "$*" >&2; }
 
@@ -59,12 +60,14 @@ effective_conf() {
   dir=$(runtime_dir)
   out=$dir/$part.effective.conf
   {
-    sed "s|\${STARROCKS_HOME}|$home|g; s|\$STARROCKS_HOME|$home|g" "$src"
+    cat "$src"
     echo
     echo "# added by the entrypoint"
-    echo "self_host = $self"
     case $part in
-      fe) add_default "$src" meta_dir "$home/meta" ;;
+      fe)
+        add_default "$src" roost_fe_host "$self"
+        add_default "$src" meta_dir "$home/meta"
+        ;;
       *) add_default "$src" storage_root_path "$home/storage" ;;
     esac
     add_default "$src" sys_log_dir "$home/log"

@@ -68,6 +68,16 @@ export_image() { # NAME FILE
   buildah_ push -q "$1" "docker-archive:$2.new:$1" >"$log/push.log" 2>&1 ||
     die "the image $1 cannot be exported: $(reason_in "$log/push.log")"
   mv "$2.new" "$2"
+  sha256sum <"$2" | cut -d ' ' -f 1 >"$2.sha256"
+}
+
+# MinIO for manifests that need an S3 server, from the program alone.
+minio_image() {
+  build_tool minio
+  local out=$images/minio.tar
+  [ "$out" -nt "$bin/minio" ] && return 0
+  scratch_image docker.io/roost/minio:1 "$out" "$bin/minio"
+  sha256sum <"$out" | cut -d ' ' -f 1 >"$out.sha256"
 }
 
 # Everything that can change what an image contains.

@@ -39,8 +39,9 @@ s3_make_bucket() {
 }
 
 part_s3() {
-  build_tool minio
-  tool_image roost/minio:1 minio
+  mkdir -p "$images"
+  minio_image
+  import_once "$images/minio.tar"
   apply <"$here/manifests/s3.yaml"
   rolled_out roost-s3 deployment/minio
   wait_for 60 s3_make_bucket || die "the bucket roost cannot be made at $(s3_endpoint); see e2e/cluster/kubectl -n roost-s3 logs deploy/minio"
