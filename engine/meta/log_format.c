@@ -126,7 +126,8 @@ int meta_log_reader_next(struct meta_log_reader *r, struct meta_log_record *ret,
 	}
 	uint64_t index =
 		r->file.len - r->at >= META_LOG_RECORD_HEADER ? le64(r->file.p + r->at + 8) : 0;
-	if (r->may_be_torn && looks_torn(r->file, r->at) && !good_record_follows(r->file, r->at, r->last))
+	if (r->may_be_torn && looks_torn(r->file, r->at) &&
+	    !good_record_follows(r->file, r->at, r->last))
 		return META_LOG_END;
 	return err_set(err, -EBADMSG, "damaged record at byte %zu (index reads %llu)", r->at,
 	               (unsigned long long)index);

@@ -7,6 +7,7 @@
 
 #include "engine/meta/meta.h"
 #include "engine/sqlerr.h"
+#include "lib/base/buf.h"
 #include "lib/base/map.h"
 #include "lib/base/str.h"
 #include "lib/base/vec.h"
@@ -65,8 +66,8 @@ DEFINE_CLEANUP(struct meta_load, meta_load_free)
  * checked: SQL_ERR(1064) or a better one names the field. And back, for the snapshot. */
 int meta_table_decode(const json_t *p, struct meta_table **ret, struct err *err);
 json_t *meta_table_encode(const struct meta_table *t);
-/* [id…] into out; distinct, at least one. */
-int meta_replicas_decode(const json_t *p, int64_t out[META_REPLICAS_MAX], size_t *ret_n,
+/* [id…] into out; distinct, at least min. */
+int meta_replicas_decode(const json_t *p, size_t min, int64_t out[META_REPLICAS_MAX], size_t *ret_n,
                          struct err *err);
 /* Reads one rowset or object as rpc.h has it (the version is the caller's). */
 int meta_rowset_decode(const json_t *p, struct meta_rowset *ret, struct err *err);
@@ -82,6 +83,8 @@ int meta_int(const json_t *p, const char *field, int64_t min, int64_t max, int64
 	                      struct err *err);
 META_COMMANDS(X)
 #undef X
+
+const char *meta_command_name(enum meta_command command);
 
 /* One command as the log has it: {"c":name,"p":payload}. A refusal is an SQL_ERR code; -EBADMSG is a record that no
  * version of this program wrote. */

@@ -22,7 +22,7 @@ enum {
 };
 
 /* Where a replica is written: fills "host:brpc_port" and returns true, or false when the node is not alive. Called
- * with meta's read lock held: it must not call meta. */
+ * without meta's read lock, but between a begin's steps: it must not call meta_txn_*. */
 typedef bool (*meta_txn_resolve_fn)(void *arg, int64_t node, char *out, size_t size);
 
 struct meta_txn_request {
@@ -63,9 +63,10 @@ void meta_txn_sweep(struct meta *m);
 size_t meta_txn_running(struct meta *m);
 
 /* Changes where a tablet lives, at a moment when no load into its table is running, so that none can write to the
- * old set and commit to the new one. rowsets: how many the copy has; META_TXN_MOVED when the tablet has others now. */
+ * old set and commit to the new one. version: the table's when the copy was made; META_TXN_MOVED when it is another
+ * now (copy what is missing and try again). */
 int meta_txn_set_replicas(struct meta *m, int64_t tablet, const int64_t *replicas, size_t n,
-                          size_t rowsets, struct err *err);
+                          int64_t version, struct err *err);
 
 /* Whether the plain password is the user's (no such user: false). */
 bool meta_password_ok(struct meta *m, const char *user, const char *password);
