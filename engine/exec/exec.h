@@ -48,7 +48,7 @@ void exec_close(
  * for a child that died, RPC_E_TIMEOUT, RPC_E_CANCELLED when should_stop (may be NULL; asked each 20 ms or so)
  * said true. Negative: this process' own trouble (a request that is too large). */
 enum { EXEC_FAILED = 1 };
-/* One request of engine/duck/README.md ("op":"run" …) without "id"; request is stolen, reply is owned. */
+/* One request of request.h ("op":"run" …) without "id"; request is stolen, reply is owned. */
 int exec_run(struct exec *e, json_t *request, struct deadline by, bool (*should_stop)(void *),
              void *arg, json_t **ret_reply, struct err *err);
 
