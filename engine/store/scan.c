@@ -38,7 +38,7 @@ static void quarantine(struct store *s, const char *path, const char *name, cons
 
 static void scan_file(struct store *s, int64_t tablet, const char *dir, const char *name)
 {
-	struct str n = str_of(name);
+	struct str n = { name, strlen(name) };
 	struct store_rowset rowset = { .tablet = tablet };
 	struct stat st;
 	autofree char *path = xasprintf("%s/%s", dir, name);
