@@ -50,7 +50,7 @@ for room in ("coord", "plan", "bind"):
     ARROWS[f"engine/{room}"] = list(ARROWS[f"engine/{room}"]) + ["engine/sql/sink.h"]
 
 PREFIXES = {
-    "lib/base": "err_ log_ buf_ str_ map_ mem_ x clock_ deadline_ fd_ crc_",
+    "lib/base": "err_ log_ buf_ str_ map_ mem_ x clock_ deadline_ fd_ crc",
     "lib/data": "data_",
     "lib/net": "http_ prom_",
     "lib/kube": "kube_",
