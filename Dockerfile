@@ -53,16 +53,9 @@ ENV STARROCKS_ROOT=/opt/starrocks
 WORKDIR /opt/starrocks
 USER 1000:1000
 
-# The operator's root file system: our programs, what they load, and nothing else.
+# The operator's root file system: our programs, what they load, the CA bundle.
 FROM build AS operator-root
-RUN mkdir -p /root-fs/usr/bin /root-fs/etc/ssl/certs /root-fs/tmp && chmod 1777 /root-fs/tmp && \
-    cp /out/roost-operator /out/roost-scaler /root-fs/usr/bin/ && \
-    for f in $(ldd /out/roost-operator /out/roost-scaler | sed -nE 's/.*(=> |^[[:space:]]+)(\/[^ ]+) \(.*/\2/p' | sort -u); do \
-        mkdir -p "/root-fs$(dirname "$f")" && cp -L "$f" "/root-fs$f" || exit 1; \
-    done && \
-    cp /etc/ssl/certs/ca-certificates.crt /root-fs/etc/ssl/certs/ && \
-    echo 'hosts: files dns' >/root-fs/etc/nsswitch.conf && \
-    echo 'roost:x:65532:65532::/:' >/root-fs/etc/passwd && echo 'roost:x:65532:' >/root-fs/etc/group
+RUN engine/image/collect_root.sh /root-fs /out/roost-operator /out/roost-scaler
 
 FROM scratch AS operator
 COPY --from=operator-root /root-fs/ /

@@ -34,7 +34,10 @@ build_tool() {
   IFS='|' read -r dir pkg ld what <<<"$info"
   check_go
   want=$(tool_stamp "$name" "$dir" "$pkg" "$ld")
-  mkdir -p "$bin/.stamp"
+  mkdir -p "$bin/.stamp" "$log"
+  # `up`, `make engine` and a test may build the same program at once.
+  exec 7>"$state/build.lock"
+  flock 7
   if [ ! -x "$bin/$name" ] || [ "$(cat "$bin/.stamp/$name" 2>/dev/null)" != "$want" ]; then
     say "building $what"
     rm -f "$bin/.stamp/$name"
@@ -52,6 +55,7 @@ build_tool() {
       ln -sfn hyperkube "$bin/$p"
     done
   fi
+  exec 7>&-
 }
 
 build_failed() {
