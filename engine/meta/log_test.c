@@ -13,6 +13,7 @@
 #include "engine/meta/log_format.h"
 #include "lib/base/buf.h"
 #include "lib/base/fd.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 
 /* What a replay saw: the snapshot's text, then "|" and each record's. */
@@ -230,6 +231,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_full_disk_is_survived, make_dir, drop_dir),
 	};
 	(void)setenv("ROOST_LOG", "error", 1);
+	log_init("test");
 	(void)signal(SIGXFSZ, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
