@@ -20,7 +20,7 @@ void sql_connections_free(struct sql_connections *c);
 
 void sql_connections_add(struct sql_connections *c, uint32_t id, struct sql_session *s,
                          const char *user, const char *peer);
-void sql_connections_del(struct sql_connections *c, uint32_t id);
+void sql_connections_del(struct sql_connections *c, uint32_t id, const struct sql_session *s);
 /* What the session does now: a statement (sql.p not NULL) or nothing; and its database. */
 void sql_connections_doing(struct sql_connections *c, uint32_t id, struct str sql, const char *db);
 /* false: no such connection. */
