@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "engine/sql/lex.h"
+#include "engine/wire/cell.h"
 #include "engine/wire/handshake.h"
 #include "engine/wire/result.h"
 

@@ -30,7 +30,7 @@ static void on_kill(void *arg)
 
 int wire_ask_password(struct wire_conn *c, struct deadline by, struct str *ret, struct err *err)
 {
-	wire_scramble(c->scramble);
+	/* The greeting's scramble again, as MySQL does: some clients answer a change of user with no other. */
 	wire_begin(&c->io);
 	wire_put_auth_switch(&c->io.out, c->scramble);
 	int rc = wire_end(&c->io, err);
@@ -127,7 +127,7 @@ static void serve(struct wire_conn *c)
 			(void)err_set(&err, SQL_ERR(rc == -E2BIG ? 1153 : 1156), "%s", err.msg);
 			(void)wire_send_failure(c, &err);
 		}
-		if (rc || !wire_conn_begin(c))
+		if (rc || sql_session_killed(c->session, true) || !wire_conn_begin(c))
 			return;
 		rc = wire_dispatch(c, (struct str){ buf_cstr(&c->in), c->in.len });
 		wire_conn_end(c);

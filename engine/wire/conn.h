@@ -39,7 +39,7 @@ void wire_conn_run(struct wire_conn *c);
 
 /* The login of user with an answer to c->scramble; 1045. Makes c->session. */
 int wire_login(struct wire_conn *c, const char *user, struct str response, struct err *err);
-/* Asks for a mysql_native_password answer to a new scramble; *ret lies in c->in. */
+/* Asks for a mysql_native_password answer to c->scramble; *ret lies in c->in. */
 int wire_ask_password(struct wire_conn *c, struct deadline by, struct str *ret, struct err *err);
 void wire_conn_drop_stmts(struct wire_conn *c);
 

@@ -101,8 +101,9 @@ void wire_put_ok(struct buf *out, uint8_t header, uint64_t affected, uint16_t st
 	wire_put_lenenc(out, 0); /* no AUTO_INCREMENT, so no last id */
 	(void)buf_addle(out, status, 2);
 	(void)buf_addle(out, 0, 2);
+	/* With its length, whatever the manual says: that is what clients read. */
 	if (info)
-		(void)buf_adds(out, info);
+		wire_put_lenstr(out, info, strlen(info));
 }
 
 void wire_put_eof(struct buf *out, uint16_t status)

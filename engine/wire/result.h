@@ -27,9 +27,4 @@ void wire_result_free(struct wire_result *r);
 /* Ends the result of a statement that returned rc: an ERR packet where it failed. Negative: the connection is gone. */
 int wire_result_end(struct wire_result *r, int rc, struct err *err);
 
-/* The definition of one column; field_list adds the default of COM_FIELD_LIST's form. */
-void wire_put_column(struct buf *out, const struct sql_column *column, bool field_list);
-/* A text cell in the binary protocol's form of its type; -EINVAL when the text is none of that type. */
-int wire_put_binary(struct buf *out, enum sql_type type, struct sql_cell cell, struct err *err);
-
 #endif
