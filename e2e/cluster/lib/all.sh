@@ -21,5 +21,7 @@
 . "$here/lib/builder.sh"
 # shellcheck source=lib/parts.sh
 . "$here/lib/parts.sh"
+# shellcheck source=lib/autoscaling.sh
+. "$here/lib/autoscaling.sh"
 # shellcheck source=lib/teardown.sh
 . "$here/lib/teardown.sh"

@@ -14,8 +14,20 @@ tool_info() {
     pause) echo "go|./pause||the pause program (go)" ;;
     helm) echo "go|helm.sh/helm/v3/cmd/helm|-X helm.sh/helm/v3/internal/version.version=v3.19.5|helm (go, 1 min when cold)" ;;
     minio) echo "go-minio|github.com/minio/minio||MinIO (go, 3 min when cold)" ;;
+    keda-operator) echo "go-keda|github.com/kedacore/keda/v2/cmd/operator|-X github.com/kedacore/keda/v2/version.Version=2.21.0|KEDA's operator (go, 8 min when cold)" ;;
+    keda-adapter) echo "go-keda|github.com/kedacore/keda/v2/cmd/adapter|-X github.com/kedacore/keda/v2/version.Version=2.21.0|KEDA's metrics adapter (go, 2 min when cold)" ;;
+    kwok) echo "go-kwok|sigs.k8s.io/kwok/cmd/kwok||kwok (go, 2 min when cold)" ;;
+    karpenter) echo "go-karpenter|sigs.k8s.io/karpenter/kwok||Karpenter with its kwok provider (go, 3 min when cold)" ;;
     *) return 1 ;;
   esac
+}
+
+tools='hyperkube etcd coredns storage pause helm minio keda-operator keda-adapter kwok karpenter kubectl'
+
+# module_dir GO-DIR MODULE: where the module's files lie; its manifests are used
+# from there, so that they always fit the program.
+module_dir() {
+  env -C "$here/$1" GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOWORK=off go list -m -f '{{.Dir}}' "$2"
 }
 
 tool_stamp() { # NAME DIR PACKAGE LDFLAGS
@@ -30,32 +42,43 @@ tool_stamp() { # NAME DIR PACKAGE LDFLAGS
 # build_tool NAME: builds one program when it is missing or out of date.
 build_tool() {
   local name=$1 info dir pkg ld what want
-  info=$(tool_info "$name") || die "no tool called $name; have: hyperkube etcd coredns storage pause helm minio kubectl"
+  info=$(tool_info "$name") || die "no tool called $name; have: $tools"
   IFS='|' read -r dir pkg ld what <<<"$info"
   check_go
   want=$(tool_stamp "$name" "$dir" "$pkg" "$ld")
   mkdir -p "$bin/.stamp" "$log"
-  # `up`, `make engine` and a test may build the same program at once.
-  exec 7>"$state/build.lock"
-  flock 7
-  if [ ! -x "$bin/$name" ] || [ "$(cat "$bin/.stamp/$name" 2>/dev/null)" != "$want" ]; then
-    say "building $what"
-    rm -f "$bin/.stamp/$name"
-    long "building $name" "$log/build-$name.log" env -C "$here/$dir" \
-      CGO_ENABLED=0 GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOWORK=off \
-      nice -n 10 go build -buildvcs=false -trimpath -ldflags "-s -w $ld" -o "$bin/.new.$name" "$pkg" ||
-      build_failed "$name"
-    # A running program cannot be written to, but it can be replaced.
-    mv -f "$bin/.new.$name" "$bin/$name"
-    echo "$want" >"$bin/.stamp/$name"
+  if ! is_built "$name" "$want"; then
+    # `up`, `make engine` and a test may want the same program at once.
+    exec 7>"$bin/.stamp/$name.lock"
+    flock 7
+    is_built "$name" "$want" || compile_tool "$name" "$want"
+    exec 7>&-
   fi
-  if [ "$name" = hyperkube ]; then
-    local p
-    for p in kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl; do
-      ln -sfn hyperkube "$bin/$p"
-    done
-  fi
-  exec 7>&-
+  [ "$name" != hyperkube ] || link_kubernetes
+}
+
+is_built() { # NAME STAMP
+  [ -x "$bin/$1" ] && [ "$(cat "$bin/.stamp/$1" 2>/dev/null)" = "$2" ]
+}
+
+# Reads build_tool's dir, pkg, ld and what.
+compile_tool() { # NAME STAMP
+  say "building $what"
+  rm -f "$bin/.stamp/$1"
+  long "building $1" "$log/build-$1.log" env -C "$here/$dir" \
+    CGO_ENABLED=0 GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOWORK=off \
+    nice -n 10 go build -buildvcs=false -trimpath -ldflags "-s -w $ld" -o "$bin/.new.$1" "$pkg" ||
+    build_failed "$1"
+  # A running program cannot be written to, but it can be replaced.
+  mv -f "$bin/.new.$1" "$bin/$1"
+  echo "$2" >"$bin/.stamp/$1"
+}
+
+link_kubernetes() {
+  local p
+  for p in kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl; do
+    [ "$(readlink "$bin/$p")" = hyperkube ] || ln -sfn hyperkube "$bin/$p"
+  done
 }
 
 build_failed() {

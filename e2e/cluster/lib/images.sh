@@ -1,15 +1,18 @@
 # shellcheck shell=bash
 # One-binary images without a builder, and handing images to the node. Sourced.
 
-# scratch_image NAME FILE BINARY [PATH...]: an image with one layer that holds
-# /BINARY's base name as entry point, and copies of the other paths as they are.
+# scratch_image NAME FILE BINARY[=CALLED] [PATH...]: an image with one layer that
+# holds the binary as entry point /CALLED (else its own name), and copies of the
+# other paths as they are.
 scratch_image() {
-  local name=$1 out=$2 binary=$3 tmp layer digest
+  local name=$1 out=$2 binary=${3%%=*} called tmp layer digest
+  called=$(basename "$binary")
+  case $3 in *=*) called=${3#*=} ;; esac
   shift 3
   tmp=$(mktemp -d "$cache/image.XXXXXX")
   mkdir -p "$tmp/root/tmp" "$tmp/root/etc" "$tmp/out"
   chmod 1777 "$tmp/root/tmp"
-  cp "$binary" "$tmp/root/$(basename "$binary")"
+  cp "$binary" "$tmp/root/$called"
   printf 'root:x:0:0::/:\nnonroot:x:65532:65532::/:\n' >"$tmp/root/etc/passwd"
   local p
   for p in "$@"; do
@@ -19,7 +22,7 @@ scratch_image() {
   layer=$tmp/out/layer.tar
   tar -C "$tmp/root" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf "$layer" .
   digest=$(sha256sum "$layer" | cut -d ' ' -f 1)
-  jq -n --arg d "sha256:$digest" --arg e "/$(basename "$binary")" --arg a "$(go env GOARCH)" \
+  jq -n --arg d "sha256:$digest" --arg e "/$called" --arg a "$(go env GOARCH)" \
     '{architecture: $a, os: "linux", config: {Entrypoint: [$e], Env: ["PATH=/"]}, rootfs: {type: "layers", diff_ids: [$d]}}' \
     >"$tmp/out/config.json"
   jq -n --arg n "$name" '[{Config: "config.json", RepoTags: [$n], Layers: ["layer.tar"]}]' >"$tmp/out/manifest.json"
@@ -28,13 +31,14 @@ scratch_image() {
   rm -rf "$tmp"
 }
 
-# tool_image NAME TOOL [PATH...]: makes the image when its binary changed, and
+# tool_image NAME TOOL[=CALLED] [PATH...]: makes the image when its binary changed, and
 # hands it to the node when the node has not got this one.
 tool_image() {
-  local name=$1 tool=$2 out=$cache/$2.tar
+  local name=$1 tool=$2 file=${2%%=*} out
+  out=$cache/$file.tar
   shift 2
   mkdir -p "$cache"
-  if [ ! -s "$out" ] || [ "$bin/$tool" -nt "$out" ]; then
+  if [ ! -s "$out" ] || [ "$bin/$file" -nt "$out" ]; then
     scratch_image "$name" "$out" "$bin/$tool" "$@"
   fi
   import_once "$out"
