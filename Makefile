@@ -52,7 +52,10 @@ LDFLAGS_ALL = $(if $(SAN),-fsanitize=$(SAN)) -pie -Wl,-z,relro,-z,now,-z,noexecs
 	-Wl,--as-needed $(LDFLAGS)
 LIBS := -ljansson -lyaml -lcurl -lmicrohttpd -lgnutls -lmariadb -lssl -lcrypto -lz -lzstd -llz4 -lseccomp \
 	-lpthread -lm
-DUCK_LIBS := -L$(DUCKDB)/lib -lduckdb -Wl,-rpath,'$$ORIGIN:$$ORIGIN/third_party/duckdb/lib:$(abspath $(DUCKDB))/lib'
+# The program finds the library beside itself or in build/; only tests know the absolute path, so that two builds of
+# the programs in two folders are the same bytes.
+DUCK_LIBS := -L$(DUCKDB)/lib -lduckdb -Wl,-rpath,'$$ORIGIN:$$ORIGIN/third_party/duckdb/lib'
+DUCK_TEST_LIBS := $(DUCK_LIBS) -Wl,-rpath,$(abspath $(DUCKDB))/lib
 
 plain = $(filter-out %_test.c %_fuzz.c,$(wildcard $(1)))
 LIB_SRC := $(call plain,lib/*/*.c)
@@ -130,11 +133,11 @@ TESTS := $(patsubst %.c,$(O)/tests/%,$(TEST_SRC))
 FUZZERS := $(patsubst %.c,$(O)/fuzz/%,$(FUZZ_SRC))
 # Archives in two passes: a duck test needs libduckdb, every other must do without.
 $(O)/tests/engine/duck/%: $(O)/engine/duck/%.o $(O)/libduck.a $(ARCHIVES)
-	$(call link,$<,$(O)/libduck.a $(ARCHIVES),$(DUCK_LIBS) -lcmocka)
+	$(call link,$<,$(O)/libduck.a $(ARCHIVES),$(DUCK_TEST_LIBS) -lcmocka)
 $(O)/tests/%: $(O)/%.o $(ARCHIVES)
 	$(call link,$<,$(ARCHIVES),-lcmocka)
 $(O)/fuzz/engine/duck/%: $(O)/engine/duck/%.o $(O)/e2e/tools/fuzz_replay.o $(O)/libduck.a $(ARCHIVES)
-	$(call link,$< $(O)/e2e/tools/fuzz_replay.o,$(O)/libduck.a $(ARCHIVES),$(DUCK_LIBS))
+	$(call link,$< $(O)/e2e/tools/fuzz_replay.o,$(O)/libduck.a $(ARCHIVES),$(DUCK_TEST_LIBS))
 $(O)/fuzz/%: $(O)/%.o $(O)/e2e/tools/fuzz_replay.o $(ARCHIVES)
 	$(call link,$< $(O)/e2e/tools/fuzz_replay.o,$(ARCHIVES))
 
