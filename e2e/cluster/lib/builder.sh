@@ -6,11 +6,13 @@ images=$repo/build/images
 builder=$state/builder           # buildah's storage, kept by `down`
 base_name=docker.io/library/debian:bookworm-slim
 
-# chroot isolation needs no container runtime; the own storage keeps us out of
-# the user's images. The runroot is short-lived state.
-buildah_() {
-  env BUILDAH_ISOLATION=chroot STORAGE_DRIVER="$(builder_driver)" TMPDIR="$builder/tmp" \
-    buildah --root "$builder/storage" --runroot "$builder/run" "$@"
+# The command line of the builder, in the array `buildah`. chroot isolation needs
+# no container runtime; the own storage keeps us out of the user's images. In
+# namespaces of its own an interrupted build leaves no mount and no process.
+buildah_command() {
+  buildah=(env BUILDAH_ISOLATION=chroot "STORAGE_DRIVER=$(builder_driver)" "TMPDIR=$builder/tmp"
+    unshare --mount --pid --fork --kill-child=KILL --mount-proc
+    nice -n 5 buildah --root "$builder/storage" --runroot "$builder/run")
 }
 
 # overlay is many times quicker than vfs, which copies whole file systems, but
@@ -30,11 +32,25 @@ builder_driver() {
   cat "$builder/driver"
 }
 
+# Interrupted builds leave working containers, and every changed source a layer:
+# past a size the storage is made anew.
+builder_storage() {
+  local size
+  mkdir -p "$builder/tmp" "$builder/storage"
+  size=$(du -sm "$builder/storage" 2>/dev/null | cut -f 1)
+  if ((size > 15000)); then
+    say "the builder's storage has grown to $size MiB: starting anew"
+    rm -rf --one-file-system "$builder/storage" "$builder/run" "$builder/tmp"
+    mkdir -p "$builder/tmp"
+  fi
+}
+
 # The image that the Dockerfile's FROM names, made from Debian packages: no
 # registry is reachable. Made once; delete build/cluster/cache to renew it.
 base_image() {
-  mkdir -p "$builder/tmp"
-  local root=$cache/bookworm.tar
+  local root=$cache/bookworm.tar buildah
+  builder_storage
+  buildah_command
   if [ ! -s "$root" ]; then
     say "making the Debian base image (mmdebstrap, 1 min)"
     long "making the base image" "$log/mmdebstrap.log" mmdebstrap --variant=minbase --include=ca-certificates \
@@ -42,16 +58,14 @@ base_image() {
       die "mmdebstrap failed: $(reason_in "$log/mmdebstrap.log"); see $log/mmdebstrap.log"
     mv "$root.new" "$root"
   fi
-  if ! buildah_ inspect --type image "$base_name" >/dev/null 2>&1; then
+  if ! "${buildah[@]}" inspect --type image "$base_name" >/dev/null 2>&1; then
     say "importing the base image"
     rm -rf "$builder/base"
     mkdir -p "$builder/base"
     ln "$root" "$builder/base/rootfs.tar"
     printf 'FROM scratch\nADD rootfs.tar /\nENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nCMD ["bash"]\n' \
       >"$builder/base/Dockerfile"
-    long "importing the base image" "$log/base-image.log" \
-      env BUILDAH_ISOLATION=chroot STORAGE_DRIVER="$(builder_driver)" TMPDIR="$builder/tmp" \
-      buildah --root "$builder/storage" --runroot "$builder/run" bud -q -t "$base_name" "$builder/base" ||
+    long "importing the base image" "$log/base-image.log" "${buildah[@]}" bud -q -t "$base_name" "$builder/base" ||
       die "the base image cannot be made: $(reason_in "$log/base-image.log")"
     rm -rf "$builder/base"
   fi
@@ -64,8 +78,10 @@ export_base() {
 }
 
 export_image() { # NAME FILE
+  local buildah
+  buildah_command
   rm -f "$2.new"
-  buildah_ push -q "$1" "docker-archive:$2.new:$1" >"$log/push.log" 2>&1 ||
+  "${buildah[@]}" push -q "$1" "docker-archive:$2.new:$1" >"$log/push.log" 2>&1 ||
     die "the image $1 cannot be exported: $(reason_in "$log/push.log")"
   mv "$2.new" "$2"
   sha256sum <"$2" | cut -d ' ' -f 1 >"$2.sha256"
@@ -95,17 +111,17 @@ image_inputs() {
 
 # build_image TARGET: into build/images/TARGET.tar, unless nothing changed.
 build_image() {
-  local target=$1 want out=$images/$1.tar
+  local target=$1 want out=$images/$1.tar buildah
+  buildah_command
   want=$(image_inputs)
   if [ -s "$out" ] && [ "$(cat "$images/.$target.inputs" 2>/dev/null)" = "$want" ]; then
     say "roost/$target:dev is up to date"
     return 0
   fi
   say "building roost/$target:dev (Dockerfile, 4 min when cold)"
+  "${buildah[@]}" rm --all >/dev/null 2>&1 || true
   rm -f "$images/.$target.inputs"
-  long "building the $target image" "$log/image-$target.log" \
-    env BUILDAH_ISOLATION=chroot STORAGE_DRIVER="$(builder_driver)" TMPDIR="$builder/tmp" \
-    nice -n 5 buildah --root "$builder/storage" --runroot "$builder/run" bud --layers --pull-never \
+  long "building the $target image" "$log/image-$target.log" "${buildah[@]}" bud --layers --pull-never \
     --timestamp 0 --target "$target" -t "docker.io/roost/$target:dev" -f "$repo/Dockerfile" "$repo" ||
     die "the $target image does not build: $(reason_in "$log/image-$target.log"); see $log/image-$target.log"
   export_image "docker.io/roost/$target:dev" "$out"

@@ -96,9 +96,16 @@ ctr_k8s() { ctr --address "$containerd_sock" --namespace k8s.io "$@"; }
 # True when tests shall use a cluster of the user's instead of ours.
 use_foreign() { [ "${ROOST_USE_KUBECONFIG:-}" = 1 ] && [ -n "${KUBECONFIG:-}" ]; }
 
+# A kubectl for the user's cluster: the user's own, else the one built here.
+foreign_kubectl() {
+  command -v kubectl || { [ -x "$bin/kubectl" ] && echo "$bin/kubectl"; } ||
+    die "ROOST_USE_KUBECONFIG=1 needs kubectl in PATH"
+}
+
 check_foreign() {
-  command -v kubectl >/dev/null || die "ROOST_USE_KUBECONFIG=1 needs kubectl in PATH"
-  kubectl --request-timeout=10s get --raw /readyz >/dev/null 2>&1 ||
+  local k
+  k=$(foreign_kubectl) || exit 1
+  "$k" --request-timeout=10s get --raw /readyz >/dev/null 2>&1 ||
     die "ROOST_USE_KUBECONFIG=1: the cluster of KUBECONFIG=$KUBECONFIG does not answer; unset it to use the local one"
   say "using the cluster of $KUBECONFIG; nothing is started or stopped here"
 }

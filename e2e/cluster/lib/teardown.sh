@@ -21,11 +21,11 @@ anything_left() {
   [ -n "$(our_pids)" ] || [ -n "$(mounts_left)" ] || [ -n "$(interfaces_left)" ] || [ -d "$data" ]
 }
 
-# Mount points of ours, the deepest first.
+# Mount points of ours, the deepest first; an interrupted image build leaves some.
 mounts_left() {
-  awk -v a="$data/" -v b="$run/" '{
+  awk -v a="$data/" -v b="$run/" -v c="$builder/" '{
     gsub(/\\040/, " ", $5)
-    if (index($5, a) == 1 || index($5, b) == 1) print $5
+    if (index($5, a) == 1 || index($5, b) == 1 || index($5, c) == 1) print $5
   }' /proc/self/mountinfo | sort -r
 }
 
