@@ -134,6 +134,11 @@ FUZZERS := $(patsubst %.c,$(O)/fuzz/%,$(FUZZ_SRC))
 # Archives in two passes: a duck test needs libduckdb, every other must do without.
 $(O)/tests/engine/duck/%: $(O)/engine/duck/%.o $(O)/libduck.a $(ARCHIVES)
 	$(call link,$<,$(O)/libduck.a $(ARCHIVES),$(DUCK_TEST_LIBS) -lcmocka)
+# lib and scaler know nothing of the rest: their tests need not wait for it.
+$(O)/tests/lib/%: $(O)/lib/%.o $(O)/libroost.a
+	$(call link,$<,$(O)/libroost.a,-lcmocka)
+$(O)/tests/scaler/%: $(O)/scaler/%.o $(O)/libscaler.a $(O)/libroost.a
+	$(call link,$<,$(O)/libscaler.a $(O)/libroost.a,-lcmocka)
 $(O)/tests/%: $(O)/%.o $(ARCHIVES)
 	$(call link,$<,$(ARCHIVES),-lcmocka)
 $(O)/fuzz/engine/duck/%: $(O)/engine/duck/%.o $(O)/e2e/tools/fuzz_replay.o $(O)/libduck.a $(ARCHIVES)
