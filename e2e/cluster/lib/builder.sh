@@ -53,12 +53,15 @@ base_image() {
   buildah_command
   if [ ! -s "$root" ]; then
     say "making the Debian base image (mmdebstrap, 1 min)"
-    long "making the base image" "$log/mmdebstrap.log" mmdebstrap --variant=minbase --include=ca-certificates \
-      bookworm "$root.new" ||
+    # The date makes two runs on the same packages give the same bytes.
+    long "making the base image" "$log/mmdebstrap.log" env SOURCE_DATE_EPOCH=1700000000 "TMPDIR=$builder/tmp" \
+      unshare --mount --pid --fork --kill-child=KILL --mount-proc \
+      mmdebstrap --variant=minbase --include=ca-certificates bookworm "$cache/new.tar" ||
       die "mmdebstrap failed: $(reason_in "$log/mmdebstrap.log"); see $log/mmdebstrap.log"
-    mv "$root.new" "$root"
+    mv "$cache/new.tar" "$root"
   fi
-  if ! "${buildah[@]}" inspect --type image "$base_name" >/dev/null 2>&1; then
+  # The image in the builder's storage is the one of this tar, or is made again.
+  if [ "$root" -nt "$builder/base.mark" ] || ! "${buildah[@]}" inspect --type image "$base_name" >/dev/null 2>&1; then
     say "importing the base image"
     rm -rf "$builder/base"
     mkdir -p "$builder/base"
@@ -68,6 +71,7 @@ base_image() {
     long "importing the base image" "$log/base-image.log" "${buildah[@]}" bud -q -t "$base_name" "$builder/base" ||
       die "the base image cannot be made: $(reason_in "$log/base-image.log")"
     rm -rf "$builder/base"
+    touch "$builder/base.mark"
   fi
 }
 
