@@ -1,8 +1,9 @@
 /* Who is alive: heartbeats to every BE and CN of the catalog, and what each said last.
  *
- * Thread: safe; one thread of its own sends the heartbeats (all at once, each with a deadline) and drives
- * decommissions (tablet copies, then set_replicas, then the node leaves). Ownership: results are copies.
- * A node is alive while its last good answer is younger than CLUSTER_ALIVE_MS. */
+ * Thread: safe; two threads of its own: one sends the heartbeats (all at once, each with a deadline), the other drives
+ * decommissions (tablet copies, then set_replicas, then the node leaves the catalog) and collects garbage on the BEs.
+ * Ownership: results are copies.
+ * A node is alive while its last good answer is younger than CLUSTER_ALIVE_MS and its port does not refuse. */
 #ifndef ROOST_ENGINE_CLUSTER_CLUSTER_H
 #define ROOST_ENGINE_CLUSTER_CLUSTER_H
 
@@ -52,5 +53,10 @@ void cluster_kick(struct cluster *c);
 void cluster_set_draining(struct cluster *c, int64_t node, bool draining);
 /* A task's connection to it broke: looked at at once. */
 void cluster_suspect(struct cluster *c, int64_t node);
+/* For ALTER SYSTEM DECOMMISSION BACKEND: 0, or an SQL_ERR refusal when the BEs that would stay are fewer than the
+ * largest replication_num in use. */
+int cluster_can_decommission(struct cluster *c, int64_t node, struct err *err);
+/* The sum of the slots of the alive, not draining nodes of each kind: for admit_set_capacity(). */
+void cluster_slots(struct cluster *c, int *ret_be, int *ret_cn);
 
 #endif

@@ -12,7 +12,7 @@
 struct meta_log;
 
 struct meta_txn { /* a running load */
-	int64_t txn, table, deadline_ms;
+	int64_t txn, table, begun_ms, deadline_ms;
 	char *db, *label, *user;
 };
 

@@ -311,6 +311,17 @@ size_t meta_txn_running(struct meta *m)
 	return n;
 }
 
+int64_t meta_txn_oldest_ms(struct meta *m)
+{
+	pthread_mutex_lock(&m->txns.lock);
+	int64_t now = clock_mono_ms(), oldest = now;
+	for (size_t i = 0; i < m->txns.running.n; i++)
+		if (m->txns.running.v[i].begun_ms < oldest)
+			oldest = m->txns.running.v[i].begun_ms;
+	pthread_mutex_unlock(&m->txns.lock);
+	return now - oldest;
+}
+
 /* 0, META_TXN_BUSY or META_TXN_MOVED; with txns.lock, so that no load begins meanwhile. */
 static int may_move(struct meta *m, int64_t tablet, int64_t version, struct err *err)
 {

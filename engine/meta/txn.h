@@ -61,6 +61,7 @@ int meta_txn_abort(struct meta *m, int64_t txn, const char *reason, struct err *
 /* Aborts what has passed its timeout; cluster's thread calls it about once a second. */
 void meta_txn_sweep(struct meta *m);
 size_t meta_txn_running(struct meta *m);
+int64_t meta_txn_oldest_ms(struct meta *m); /* age of the oldest that runs; 0 when none does */
 
 /* Changes where a tablet lives, at a moment when no load into its table is running, so that none can write to the
  * old set and commit to the new one. version: the table's when the copy was made; META_TXN_MOVED when it is another
