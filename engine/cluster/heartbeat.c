@@ -108,7 +108,7 @@ static void beat_done(struct cluster *c, const struct http_done *done)
 			         l->node.host, l->node.heartbeat_port);
 		take_answer(l, &a);
 	} else {
-		(void)snprintf(l->node.error, sizeof(l->node.error), "%s", err.msg);
+		(void)snprintf(l->node.error, sizeof(l->node.error), "%.255s", err.msg);
 		/* Nobody listens there: no need to wait for the age of the last answer. */
 		if (l->suspect || rc == -ECONNREFUSED)
 			l->good_ms = 0;
@@ -233,7 +233,7 @@ static void send_beat(struct cluster *c, struct http_batch *batch, struct cluste
 	b->under_way = rc == 0;
 	l->due_ms = b->sent_ms + c->heartbeat_ms;
 	if (rc < 0)
-		(void)snprintf(l->node.error, sizeof(l->node.error), "%s", err.msg);
+		(void)snprintf(l->node.error, sizeof(l->node.error), "%.255s", err.msg);
 	pthread_mutex_unlock(&c->lock);
 	if (rc < 0) {
 		free(b->body);
