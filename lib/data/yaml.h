@@ -2,7 +2,7 @@
  *
  * Thread: safe. Ownership: the caller owns what is returned. Typed as the Kubernetes core schema
  * but narrower: true/false/null/integers/floats in JSON's spelling are typed, everything else is
- * text (no yes/no/on/off, no octal). Anchors, aliases, tags and merge keys are refused by name.
+ * text (no yes/no/on/off, no ~, no octal); a value left empty is null. Anchors, aliases, tags and merge keys are refused by name.
  * Limits: data/json.h's text size and depth. */
 #ifndef ROOST_DATA_YAML_H
 #define ROOST_DATA_YAML_H
