@@ -1,0 +1,347 @@
+#include "lib/kube/client.h"
+
+#include <errno.h>
+
+#include "lib/base/fd.h"
+#include "lib/data/json.h"
+#include "lib/kube/config.h"
+#include "lib/kube/request.h"
+
+enum { TOKEN_MAX = 64 * 1024, TOKEN_AGE_MS = 10000, PATH_TEXT_MAX = 8192 };
+
+const struct kube_kind KUBE_POD = { "v1", "Pod", "pods" };
+const struct kube_kind KUBE_SERVICE = { "v1", "Service", "services" };
+const struct kube_kind KUBE_SECRET = { "v1", "Secret", "secrets" };
+const struct kube_kind KUBE_CONFIG_MAP = { "v1", "ConfigMap", "configmaps" };
+const struct kube_kind KUBE_PVC = { "v1", "PersistentVolumeClaim", "persistentvolumeclaims" };
+const struct kube_kind KUBE_EVENT = { "v1", "Event", "events" };
+const struct kube_kind KUBE_NAMESPACE = { "v1", "Namespace", "namespaces" };
+const struct kube_kind KUBE_STATEFUL_SET = { "apps/v1", "StatefulSet", "statefulsets" };
+const struct kube_kind KUBE_DEPLOYMENT = { "apps/v1", "Deployment", "deployments" };
+const struct kube_kind KUBE_HPA = { "autoscaling/v2", "HorizontalPodAutoscaler",
+	                            "horizontalpodautoscalers" };
+const struct kube_kind KUBE_LEASE = { "coordination.k8s.io/v1", "Lease", "leases" };
+const struct kube_kind KUBE_CLUSTER = { "starrocks.com/v1", "StarRocksCluster",
+	                                "starrocksclusters" };
+const struct kube_kind KUBE_WAREHOUSE = { "starrocks.com/v1", "StarRocksWarehouse",
+	                                  "starrockswarehouses" };
+
+struct kube_client {
+	const struct kube_config *config;
+	struct http_client *http;
+	int64_t timeout_ms;
+	int64_t retry_ms;
+	char *token; /* from the token file */
+	int64_t token_at_ms;
+};
+
+int kube_client_new(const struct kube_config *k, struct kube_client **ret, struct err *err)
+{
+	_cleanup_(kube_client_freep) struct kube_client *c = xcalloc(1, sizeof(*c));
+	struct http_tls tls = {
+		.ca_file = k->ca_file,
+		.cert_file = k->cert_file,
+		.key_file = k->key_file,
+		.ca_pem = str_of(k->ca_pem),
+		.cert_pem = str_of(k->cert_pem),
+		.key_pem = str_of(k->key_pem),
+		.insecure = k->insecure,
+	};
+	c->config = k;
+	c->timeout_ms = KUBE_TIMEOUT_MS;
+	c->retry_ms = -1;
+	int rc = http_client_new(&tls, &c->http, err);
+	if (rc < 0)
+		return rc;
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+void kube_client_free(struct kube_client *c)
+{
+	if (!c)
+		return;
+	if (c->http)
+		http_client_free(c->http);
+	mem_free_secret(c->token);
+	free(c);
+}
+
+void kube_client_timeout(struct kube_client *c, int64_t ms)
+{
+	c->timeout_ms = ms;
+}
+
+int64_t kube_client_retry_ms(const struct kube_client *c)
+{
+	return c->retry_ms;
+}
+
+/* ---- credentials ---- */
+static const char *bearer_of(struct kube_client *c)
+{
+	int64_t now = clock_mono_ms();
+	if (!c->config->token_file)
+		return c->config->token;
+	if (c->token && now - c->token_at_ms < TOKEN_AGE_MS)
+		return c->token;
+	_cleanup_buf_ struct buf text = BUF_INIT(TOKEN_MAX);
+	/* A file that cannot be read for a moment (it is being replaced) keeps the old token. */
+	if (fd_read_file(c->config->token_file, &text, NULL) == 0) {
+		mem_free_secret(c->token);
+		c->token = str_dup(str_trim((struct str){ text.p, text.len }));
+		c->token_at_ms = now;
+		explicit_bzero(text.p, text.len);
+	}
+	return c->token;
+}
+
+/* ---- outcomes ---- */
+static int outcome_of(int status, const char *reason)
+{
+	switch (status) {
+	case 400:
+	case 405:
+	case 406:
+	case 415:
+	case 422:
+		return KUBE_INVALID;
+	case 401:
+		return KUBE_UNAUTHORIZED;
+	case 403:
+		return KUBE_FORBIDDEN;
+	case 404:
+		return KUBE_NOT_FOUND;
+	case 409:
+		return reason && strcmp(reason, "AlreadyExists") == 0 ? KUBE_EXISTS : KUBE_CONFLICT;
+	case 410:
+		return KUBE_GONE;
+	default:
+		return status == 429 || status >= 500 ? KUBE_BUSY : -EPROTO;
+	}
+}
+
+int kube_refusal(struct kube_client *c, int status, struct str body, int64_t retry_ms,
+                 struct err *err)
+{
+	_cleanup_json_ json_t *j = NULL;
+	const char *message = NULL, *reason = NULL;
+	if (data_json_parse(body, &j, NULL) == 0) {
+		message = data_get_str(j, "message");
+		reason = data_get_str(j, "reason");
+	}
+	int rc = outcome_of(status, reason);
+	c->retry_ms = retry_ms;
+	if (rc == KUBE_UNAUTHORIZED)
+		c->token_at_ms = INT64_MIN / 2;
+	err_set(err, -EPROTO, "the API server answered %d: %.400s", status,
+	        message ? message : (reason ? reason : "no message"));
+	return rc;
+}
+
+/* ---- one request ---- */
+int kube_call(struct kube_client *c, struct http_call *call, const char *path,
+              struct http_reply *reply, struct err *err)
+{
+	autofree char *url = xasprintf("%s%s", c->config->server, path);
+	call->url = url;
+	call->bearer = bearer_of(c);
+	int rc = http_call(c->http, call, reply, err);
+	call->url = NULL;
+	call->bearer = NULL;
+	return rc < 0 ? err_wrap(err, "API server") : 0;
+}
+
+struct request {
+	const char *method, *path, *accept, *content_type;
+	const json_t *body;
+};
+
+static int request(struct kube_client *c, const struct request *r, json_t **ret, struct err *err)
+{
+	_cleanup_http_reply_ struct http_reply reply = HTTP_REPLY_INIT;
+	_cleanup_buf_ struct buf body = BUF_INIT(KUBE_BODY_MAX);
+	const char *headers[] = { r->accept ? r->accept : "Accept: application/json", NULL };
+	c->retry_ms = -1;
+	if (r->body && data_json_dump(r->body, &body) < 0)
+		return err_set(err, -E2BIG, "the object passes %d bytes", KUBE_BODY_MAX);
+	struct http_call call = {
+		.method = r->method,
+		.headers = headers,
+		.body = { body.p, body.len },
+		.content_type = r->body ? r->content_type : NULL,
+		.by = deadline_in(c->timeout_ms),
+		.body_max = KUBE_BODY_MAX,
+	};
+	int rc = kube_call(c, &call, r->path, &reply, err);
+	if (rc < 0)
+		return rc;
+	struct str text = { buf_cstr(&reply.body), reply.body.len };
+	if (reply.status < 200 || reply.status > 299)
+		return kube_refusal(c, reply.status, text, reply.retry_after_ms, err);
+	if (!ret)
+		return 0;
+	if (data_json_parse(text, ret, err) < 0) {
+		err_wrap(err, "the API server's answer");
+		return -EPROTO;
+	}
+	return 0;
+}
+
+/* ---- paths ---- */
+static void add_collection(struct buf *out, const struct kube_kind *kind, const char *ns)
+{
+	buf_addf(out, "%s/%s", strchr(kind->api, '/') ? "/apis" : "/api", kind->api);
+	if (ns) {
+		buf_adds(out, "/namespaces/");
+		http_url_encode(str_of(ns), false, out);
+	}
+	buf_addf(out, "/%s", kind->plural);
+}
+
+int kube_path(const struct kube_ref *r, struct buf *out)
+{
+	add_collection(out, r->kind, r->ns);
+	if (r->name) {
+		buf_addc(out, '/');
+		http_url_encode(str_of(r->name), false, out);
+	}
+	if (r->sub)
+		buf_addf(out, "/%s", r->sub);
+	return out->overflow ? -E2BIG : 0;
+}
+
+static void add_parameter(struct buf *out, const char *key, const char *value)
+{
+	if (!value || !*value)
+		return;
+	buf_addf(out, "%c%s=", memchr(out->p, '?', out->len) ? '&' : '?', key);
+	http_url_encode(str_of(value), false, out);
+}
+
+void kube_query_path(const struct kube_list_query *q, struct buf *out)
+{
+	add_collection(out, q->kind, q->ns);
+	add_parameter(out, "labelSelector", q->labels);
+	add_parameter(out, "fieldSelector", q->fields);
+}
+
+/* ---- the verbs ---- */
+static int on_object(struct kube_client *c, const char *method, const struct kube_ref *r,
+                     const char *parameters, const char *content_type, const json_t *body,
+                     json_t **ret, struct err *err)
+{
+	_cleanup_buf_ struct buf path = BUF_INIT(PATH_TEXT_MAX);
+	kube_path(r, &path);
+	buf_adds(&path, parameters);
+	if (path.overflow)
+		return err_set(err, -E2BIG, "the name of a %s is too long", r->kind->kind);
+	struct request q = { method, path.p, NULL, content_type, body };
+	int rc = request(c, &q, ret, err);
+	if (rc != 0)
+		err_wrap(err, "%s %s %s%s%s", method, r->kind->kind, r->ns ? r->ns : "",
+		         r->ns ? "/" : "", r->name ? r->name : "");
+	return rc;
+}
+
+int kube_get(struct kube_client *c, const struct kube_ref *r, json_t **ret, struct err *err)
+{
+	return on_object(c, "GET", r, "", NULL, NULL, ret, err);
+}
+
+int kube_create(struct kube_client *c, const struct kube_ref *r, const json_t *object, json_t **ret,
+                struct err *err)
+{
+	struct kube_ref collection = { r->kind, r->ns, NULL, NULL };
+	return on_object(c, "POST", &collection, "", "application/json", object, ret, err);
+}
+
+int kube_replace(struct kube_client *c, const struct kube_ref *r, const json_t *object,
+                 json_t **ret, struct err *err)
+{
+	return on_object(c, "PUT", r, "", "application/json", object, ret, err);
+}
+
+int kube_apply(struct kube_client *c, const struct kube_ref *r, const char *manager,
+               const json_t *object, json_t **ret, struct err *err)
+{
+	autofree char *parameters = xasprintf("?force=true&fieldManager=%s", manager);
+	/* JSON is YAML: the server takes application/apply-patch+yaml for both. */
+	return on_object(c, "PATCH", r, parameters, "application/apply-patch+yaml", object, ret,
+	                 err);
+}
+
+int kube_merge_patch(struct kube_client *c, const struct kube_ref *r, const json_t *patch,
+                     json_t **ret, struct err *err)
+{
+	return on_object(c, "PATCH", r, "", "application/merge-patch+json", patch, ret, err);
+}
+
+int kube_delete(struct kube_client *c, const struct kube_ref *r, const char *uid,
+                const char *version, struct err *err)
+{
+	_cleanup_json_ json_t *options =
+		json_pack("{s:s, s:s, s:s}", "apiVersion", "v1", "kind", "DeleteOptions",
+	                  "propagationPolicy", "Background");
+	if (uid || version)
+		json_object_set_new(
+			options, "preconditions",
+			json_pack("{s:s*, s:s*}", "uid", uid, "resourceVersion", version));
+	return on_object(c, "DELETE", r, "", "application/json", options, NULL, err);
+}
+
+/* ---- lists ---- */
+static int each_item(const json_t *page, const struct kube_kind *kind, kube_item_fn fn, void *arg)
+{
+	size_t i;
+	json_t *item;
+	json_array_foreach(json_object_get(page, "items"), i, item)
+	{
+		if (!json_is_object(item))
+			continue;
+		json_object_set_new(item, "apiVersion", json_string(kind->api));
+		json_object_set_new(item, "kind", json_string(kind->kind));
+		int rc = fn(arg, item);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int kube_list(struct kube_client *c, const struct kube_list_query *q, kube_item_fn fn, void *arg,
+              char **ret_version, struct err *err)
+{
+	autofree char *next = NULL;
+	do {
+		_cleanup_buf_ struct buf path = BUF_INIT(PATH_TEXT_MAX);
+		_cleanup_json_ json_t *page = NULL;
+		kube_query_path(q, &path);
+		buf_addf(&path, "%climit=%d", memchr(path.p, '?', path.len) ? '&' : '?', KUBE_PAGE);
+		add_parameter(&path, "continue", next);
+		struct request r = {
+			.method = "GET",
+			.path = path.p,
+			.accept = q->metadata_only
+			                  ? "Accept: application/json;as=PartialObjectMetadataList;"
+			                    "g=meta.k8s.io;v=v1"
+			                  : NULL,
+		};
+		if (path.overflow)
+			return err_set(err, -E2BIG, "list of %s: the query is too long",
+			               q->kind->plural);
+		int rc = request(c, &r, &page, err);
+		if (rc == 0)
+			rc = each_item(page, q->kind, fn, arg);
+		if (rc != 0) {
+			err_wrap(err, "list of %s", q->kind->plural);
+			return rc;
+		}
+		const char *more = data_get_str(page, "metadata.continue");
+		const char *version = data_get_str(page, "metadata.resourceVersion");
+		free(next);
+		next = more && *more ? xstrdup(more) : NULL;
+		if (!next && ret_version)
+			*ret_version = xstrdup(version ? version : "");
+	} while (next);
+	return 0;
+}

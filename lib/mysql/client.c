@@ -1,0 +1,271 @@
+#include "lib/mysql/client.h"
+
+#include <errno.h>
+#include <mariadb/errmsg.h>
+#include <mariadb/mysql.h>
+#include <mariadb/mysqld_error.h>
+#include <poll.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/vec.h"
+
+/* libmariadb's own timeouts count whole seconds for each read, so that a server which drips a byte a second
+ * never times out. Its non-blocking calls are used instead: every wait is ours and ends at the deadline. */
+
+enum { RESULT_BYTES_MAX = 64 * 1024 * 1024 };
+
+struct mysqlc {
+	MYSQL *m;
+	bool broken; /* a call was given up half-way: the stream can no longer be trusted */
+};
+
+/* ---- waiting ---- */
+/* Waits for what libmariadb wants; returns the events, or 0 when the deadline passed. */
+static int wait_for(MYSQL *m, int wanted, struct deadline by)
+{
+	struct pollfd p = { .fd = mysql_get_socket(m), .events = 0 };
+	int64_t left = deadline_left_ms(by);
+	if (wanted & MYSQL_WAIT_READ)
+		p.events |= POLLIN;
+	if (wanted & MYSQL_WAIT_WRITE)
+		p.events |= POLLOUT;
+	if (wanted & MYSQL_WAIT_EXCEPT)
+		p.events |= POLLPRI;
+	int rc;
+	do
+		rc = poll(&p, 1, left > INT32_MAX ? INT32_MAX : (int)left);
+	while (rc < 0 && errno == EINTR && (left = deadline_left_ms(by)) > 0);
+	if (rc <= 0)
+		return 0;
+	int got = 0;
+	if (p.revents & (POLLIN | POLLHUP | POLLERR))
+		got |= MYSQL_WAIT_READ;
+	if (p.revents & (POLLOUT | POLLHUP | POLLERR))
+		got |= MYSQL_WAIT_WRITE;
+	if (p.revents & POLLPRI)
+		got |= MYSQL_WAIT_EXCEPT;
+	return got & wanted ? got & wanted : wanted & (MYSQL_WAIT_READ | MYSQL_WAIT_WRITE);
+}
+
+static int late(struct mysqlc *c, const char *what, struct err *err)
+{
+	c->broken = true;
+	return err_set(err, -ETIMEDOUT, "%s: no answer before the deadline", what);
+}
+
+#define DRIVE(c, by, wanted, again, what, err)                       \
+	do {                                                         \
+		while (wanted) {                                     \
+			int got_ = wait_for((c)->m, (wanted), (by)); \
+			if (!got_)                                   \
+				return late((c), (what), (err));     \
+			(wanted) = (again);                          \
+		}                                                    \
+	} while (0)
+
+/* ---- failures ---- */
+static int failure(struct mysqlc *c, const char *what, unsigned *ret_errno, struct err *err)
+{
+	unsigned n = mysql_errno(c->m);
+	int code = -EPROTO;
+	if (n == ER_ACCESS_DENIED_ERROR)
+		code = -EACCES;
+	else if (n == CR_CONNECTION_ERROR || n == CR_CONN_HOST_ERROR || n == CR_UNKNOWN_HOST)
+		code = -ECONNREFUSED;
+	else if (n == CR_SERVER_GONE_ERROR || n == CR_SERVER_LOST)
+		code = -ECONNRESET;
+	err_set(err, code, "%s: %.400s (%u)", what, mysql_error(c->m), n);
+	if (n >= CR_MIN_ERROR && n <= CR_MAX_ERROR) {
+		c->broken = true;
+		return code;
+	}
+	if (ret_errno)
+		*ret_errno = n;
+	return n == ER_ACCESS_DENIED_ERROR ? code : MYSQLC_REFUSED;
+}
+
+/* ---- connections ---- */
+static void set_options(MYSQL *m, const struct mysqlc_address *a)
+{
+	unsigned off = 0;
+	unsigned long packet = 16UL * 1024 * 1024;
+	mysql_options(m, MYSQL_OPT_NONBLOCK, NULL);
+	mysql_options(m, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+	/* Else a hostile server could ask for any file that this process may read. */
+	mysql_options(m, MYSQL_OPT_LOCAL_INFILE, &off);
+	mysql_options(m, MYSQL_OPT_MAX_ALLOWED_PACKET, &packet);
+	if (a->tls_ca) {
+		my_bool verify = 1;
+		mysql_options(m, MYSQL_OPT_SSL_CA, a->tls_ca);
+		mysql_options(m, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
+	}
+}
+
+int mysqlc_open(const struct mysqlc_address *a, struct deadline by, struct mysqlc **ret,
+                struct err *err)
+{
+	_cleanup_(mysqlc_closep) struct mysqlc *c = xcalloc(1, sizeof(*c));
+	autofree char *what = xasprintf("%s:%d", a->host, a->port);
+	MYSQL *done = NULL;
+	c->m = mysql_init(NULL);
+	if (!c->m)
+		return err_set(err, -ENOMEM, "%s: out of memory", what);
+	set_options(c->m, a);
+	int wanted = mysql_real_connect_start(&done, c->m, a->host, a->user,
+	                                      a->password ? a->password : "", NULL,
+	                                      (unsigned)a->port, NULL, 0);
+	DRIVE(c, by, wanted, mysql_real_connect_cont(&done, c->m, got_), what, err);
+	if (!done) {
+		int rc = failure(c, what, NULL, err);
+		/* The handshake was refused by number ("too many connections"): no session either way. */
+		return rc < 0 ? rc : -ECONNREFUSED;
+	}
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+void mysqlc_close(struct mysqlc *c)
+{
+	if (!c)
+		return;
+	if (c->m) {
+		/* COM_QUIT is a courtesy: it must not wait for a peer that hangs. */
+		if (c->broken && mysql_get_socket(c->m) != MARIADB_INVALID_SOCKET)
+			shutdown((int)mysql_get_socket(c->m), SHUT_RDWR);
+		mysql_close(c->m);
+	}
+	free(c);
+}
+
+/* ---- results ---- */
+void mysqlc_result_free(struct mysqlc_result *r)
+{
+	for (size_t i = 0; i < r->n_columns && r->columns; i++)
+		free(r->columns[i]);
+	for (size_t i = 0; i < r->n_columns * r->n_rows && r->cells; i++)
+		free(r->cells[i]);
+	free(r->columns);
+	free(r->cells);
+	*r = (struct mysqlc_result){ 0 };
+}
+
+struct reading {
+	MYSQL_RES *res;
+	VEC(char *) cells;
+	size_t bytes, n_columns, n_rows;
+};
+
+static void reading_free(struct reading *r)
+{
+	for (size_t i = 0; i < r->cells.n; i++)
+		free(r->cells.v[i]);
+	vec_free(&r->cells);
+}
+
+static int keep_row(struct reading *r, MYSQL_ROW row, const char *what, struct err *err)
+{
+	const unsigned long *lengths = mysql_fetch_lengths(r->res);
+	if (r->n_rows == MYSQLC_ROWS_MAX)
+		return err_set(err, -E2BIG, "%s: more than %d rows", what, MYSQLC_ROWS_MAX);
+	for (size_t i = 0; i < r->n_columns; i++) {
+		r->bytes += lengths[i];
+		if (lengths[i] > MYSQLC_CELL_MAX || r->bytes > RESULT_BYTES_MAX)
+			return err_set(err, -E2BIG, "%s: a cell or the result is too large", what);
+		vec_push(&r->cells, row[i] ? xstrndup(row[i], lengths[i]) : NULL);
+	}
+	r->n_rows++;
+	return 0;
+}
+
+static int read_rows(struct mysqlc *c, struct reading *r, struct deadline by, const char *what,
+                     unsigned *ret_errno, struct err *err)
+{
+	for (;;) {
+		MYSQL_ROW row = NULL;
+		int wanted = mysql_fetch_row_start(&row, r->res);
+		DRIVE(c, by, wanted, mysql_fetch_row_cont(&row, r->res, got_), what, err);
+		if (!row)
+			return mysql_errno(c->m) ? failure(c, what, ret_errno, err) : 0;
+		int rc = keep_row(r, row, what, err);
+		if (rc < 0) {
+			c->broken = true;
+			return rc;
+		}
+	}
+}
+
+static void hand_over(struct reading *r, struct mysqlc_result *ret)
+{
+	const MYSQL_FIELD *fields = mysql_fetch_fields(r->res);
+	*ret = (struct mysqlc_result){ .n_columns = r->n_columns, .n_rows = r->n_rows };
+	ret->columns = xcalloc(r->n_columns + 1, sizeof(*ret->columns));
+	for (size_t i = 0; i < r->n_columns; i++)
+		ret->columns[i] = xstrdup(fields[i].name ? fields[i].name : "");
+	ret->cells = TAKE_PTR(r->cells.v);
+	r->cells.n = r->cells.cap = 0;
+}
+
+int mysqlc_query(struct mysqlc *c, const char *sql, struct deadline by, struct mysqlc_result *ret,
+                 struct err *err)
+{
+	_cleanup_(reading_free) struct reading r = { 0 };
+	char what[64];
+	int failed = 0;
+	/* The first words only: a statement may carry a password. */
+	snprintf(what, sizeof(what), "%.24s…", sql);
+	*ret = (struct mysqlc_result){ 0 };
+	if (c->broken)
+		return err_set(err, -ECONNRESET, "the connection was given up earlier");
+	int wanted = mysql_real_query_start(&failed, c->m, sql, strlen(sql));
+	DRIVE(c, by, wanted, mysql_real_query_cont(&failed, c->m, got_), what, err);
+	if (failed)
+		return failure(c, what, &ret->server_errno, err);
+	if (mysql_field_count(c->m) == 0)
+		return 0;
+	r.res = mysql_use_result(c->m);
+	if (!r.res)
+		return failure(c, what, &ret->server_errno, err);
+	r.n_columns = mysql_num_fields(r.res);
+	int rc = read_rows(c, &r, by, what, &ret->server_errno, err);
+	if (rc == 0)
+		hand_over(&r, ret);
+	/* Freeing an unfinished result reads on to its end: cut the line first. */
+	if (c->broken)
+		shutdown((int)mysql_get_socket(c->m), SHUT_RDWR);
+	mysql_free_result(r.res);
+	return rc;
+}
+
+const char *mysqlc_cell(const struct mysqlc_result *r, size_t row, const char *column)
+{
+	for (size_t i = 0; i < r->n_columns; i++)
+		if (row < r->n_rows && strcasecmp(r->columns[i], column) == 0)
+			return r->cells[row * r->n_columns + i];
+	return NULL;
+}
+
+/* ---- quoting ---- */
+int mysqlc_quote(struct buf *out, const char *text)
+{
+	buf_addc(out, '\'');
+	for (const char *p = text; *p; p++) {
+		if (*p == '\'' || *p == '\\')
+			buf_addc(out, '\\');
+		buf_addc(out, *p);
+	}
+	return buf_addc(out, '\'');
+}
+
+int mysqlc_quote_id(struct buf *out, const char *name)
+{
+	buf_addc(out, '`');
+	for (const char *p = name; *p; p++) {
+		if (*p == '`')
+			buf_addc(out, '`');
+		buf_addc(out, *p);
+	}
+	return buf_addc(out, '`');
+}

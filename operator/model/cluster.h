@@ -1,0 +1,70 @@
+/* A StarRocksCluster as C sees it: the fields that code branches on, checked.
+ *
+ * Thread: read-only once decoded. Ownership: a model keeps its own copy of the CR; every pointer in it lives
+ * as long as the model. Whatever is only copied into objects stays in the CR's JSON and is reached by the
+ * templates. Limits: what a schema of upstream's would have let through is refused here, by the field's name:
+ * the CRDs in the cluster may be upstream's. */
+#ifndef ROOST_OPERATOR_MODEL_CLUSTER_H
+#define ROOST_OPERATOR_MODEL_CLUSTER_H
+
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "operator/model/conf.h"
+
+enum { MODEL_REPLICAS_MAX = 10000, MODEL_NAME_MAX = 49 };
+#define MODEL_ENGINE_ANNOTATION "roost.io/engine"
+
+struct model_part {
+	bool present;
+	const json_t *spec; /* starRocksFeSpec … in the CR */
+	const json_t *env;  /* feEnvVars … or NULL */
+	const char *root;   /* STARROCKS_ROOT, "/opt/starrocks" unless set */
+	/* Where fe.conf lies: NULL when the user gave none. */
+	const char *conf_map, *conf_key;
+	struct model_ports ports; /* StarRocks' defaults until model_set_conf() */
+
+	int64_t replicas;
+	char *image;
+	bool run_as_non_root, read_only_root;
+	/* -1: not given; 0 removes the probe */
+	int64_t startup_s, liveness_s, readiness_s;
+	int64_t grace_s;
+	char *info_map, *info_key; /* configMapInfo */
+	json_t *config_maps, *secrets, *volumes, *sidecars, *lifecycle, *service, *command, *args,
+		*pod_labels, *update_strategy; /* borrowed or NULL */
+};
+
+struct model_scaling { /* roostAutoscaling */
+	bool enabled;
+	int64_t min, max;
+};
+
+struct model_cluster {
+	json_t *cr;
+	const char *ns, *name, *uid, *version;
+	int64_t generation;
+	bool deleting;
+	bool engine; /* the image is Roost's: annotation roost.io/engine: "true" */
+	bool wait_for_full_rollout;
+	struct model_part part[MODEL_ROLES];
+	struct model_scaling scaling;
+	bool hpa; /* autoScalingPolicy is given */
+};
+
+/* The CR is copied. -EINVAL names the field and what is allowed. */
+int model_cluster_decode(const json_t *cr, struct model_cluster **ret, struct err *err);
+void model_cluster_free(struct model_cluster *m);
+
+/* The text of the role's conf file, once the ConfigMap was read. */
+void model_set_conf(struct model_cluster *m, enum model_role role, struct str text);
+
+/* A DNS label: safe in paths, labels and the names made from it. */
+bool model_name_ok(const char *name);
+
+DEFINE_CLEANUP(struct model_cluster, model_cluster_free)
+
+#endif

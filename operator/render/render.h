@@ -1,0 +1,72 @@
+/* The Kubernetes objects of a cluster, each from its template and what C computes for it.
+ *
+ * Thread: safe; templates are parsed once and only read. Pure: the same model gives the same object.
+ * Errors: -EINVAL with the field of the CR that cannot be rendered. */
+#ifndef ROOST_OPERATOR_RENDER_RENDER_H
+#define ROOST_OPERATOR_RENDER_RENDER_H
+
+#include <jansson.h>
+
+#include "lib/base/err.h"
+#include "lib/kube/client.h"
+#include "operator/model/cluster.h"
+
+/* In the order in which they are written; the objects of a role lie together: search, service, set. */
+enum render_object {
+	RENDER_TOKEN,
+	RENDER_FE_SEARCH,
+	RENDER_FE_SERVICE,
+	RENDER_FE_SET,
+	RENDER_BE_SEARCH,
+	RENDER_BE_SERVICE,
+	RENDER_BE_SET,
+	RENDER_CN_SEARCH,
+	RENDER_CN_SERVICE,
+	RENDER_CN_SET,
+	RENDER_CN_HPA,
+	RENDER_OBJECTS,
+};
+#define RENDER_ROLE_SET(role) ((enum render_object)(RENDER_FE_SET + 3 * (int)(role)))
+#define RENDER_ROLE_FIRST(role) ((enum render_object)(RENDER_FE_SEARCH + 3 * (int)(role)))
+
+struct render_options {
+	bool volume_hash; /* --volume-name-with-hash */
+	const char *
+		unsupported_envs; /* KUBE_STARROCKS_UNSUPPORTED_ENVS: names, comma-separated; or NULL */
+};
+
+struct render_values {
+	int64_t replicas;  /* of a set: what it shall have now, which may lag behind the CR */
+	const char *token; /* of RENDER_TOKEN */
+};
+
+/* Parses the templates; once, before threads start. */
+int render_init(struct err *err);
+
+int render_object(const struct model_cluster *m, enum render_object what,
+                  const struct render_values *values, const struct render_options *options,
+                  json_t **ret, struct err *err);
+/* malloc'd; needs only the name of the cluster. */
+char *render_object_name(const char *cluster, enum render_object what);
+const struct kube_kind *render_object_kind(enum render_object what);
+/* Whether the CR asks for the object at all. */
+bool render_wanted(const struct model_cluster *m, enum render_object what);
+/* The role an object belongs to; MODEL_ROLES for those of the whole cluster. */
+enum model_role render_object_role(enum render_object what);
+
+/* "app.kubernetes.io/component=cn,app.starrocks.ownerreference/name=c-cn" (malloc'd). */
+char *render_selector(const char *cluster, enum model_role role);
+
+/* ---- inside the room ---- */
+const json_t *render_template_of(enum render_object what);
+int render_pod(const struct model_cluster *m, enum model_role role,
+               const struct render_options *options, json_t **ret, struct err *err);
+int render_service(const struct model_cluster *m, enum model_role role, json_t **ret,
+                   struct err *err);
+/* {volumes, mounts, claims} */
+int render_volumes(const struct model_cluster *m, enum model_role role,
+                   const struct render_options *options, json_t *pod, struct err *err);
+/* name-NNNN, from upstream's hash of the mount. */
+char *render_volume_name(const char *name, const char *mount, const char *sub, bool hash);
+
+#endif
