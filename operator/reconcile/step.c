@@ -1,0 +1,345 @@
+#include "operator/reconcile/step.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/data/json.h"
+#include "operator/reconcile/step_priv.h"
+
+enum { FE_FRESH_MS = 30000, TOKEN_CHECK_MS = 60000 };
+
+/* ---- reading the world ---- */
+const json_t *step_live_kind(const struct step *s, const char *kind, const char *name)
+{
+	autofree char *key = xasprintf("%s/%s", kind, name);
+	return json_object_get(json_object_get(s->world, "objects"), key);
+}
+
+const json_t *step_live(const struct step *s, enum render_object what)
+{
+	autofree char *name = render_object_name(s->m->name, what);
+	return step_live_kind(s, render_object_kind(what)->kind, name);
+}
+
+int64_t step_live_replicas(const struct step *s, enum model_role role, int64_t absent)
+{
+	const json_t *live = step_live(s, RENDER_ROLE_SET(role));
+	return live ? data_get_int(live, "spec.replicas", 1) : absent;
+}
+
+bool step_is_ours(const struct step *s, const json_t *live)
+{
+	size_t i;
+	const json_t *o;
+	json_array_foreach(data_get(live, "metadata.ownerReferences"), i, o)
+	{
+		const char *uid = data_get_str(o, "uid");
+		if (uid && strcmp(uid, s->m->uid) == 0)
+			return true;
+	}
+	return false;
+}
+
+enum model_role step_pod_role(const struct step *s, const json_t *pod)
+{
+	const char *component =
+		data_get_str(pod, "metadata.labels.app\\.kubernetes\\.io/component");
+	for (int r = 0; component && r < MODEL_ROLES; r++)
+		if (strcmp(component, MODEL_ROLE_NAME[r]) == 0)
+			return (enum model_role)r;
+	(void)s;
+	return MODEL_ROLES;
+}
+
+bool step_pod_ready(const json_t *pod)
+{
+	size_t i;
+	const json_t *c;
+	if (data_get_str(pod, "metadata.deletionTimestamp"))
+		return false;
+	json_array_foreach(data_get(pod, "status.conditions"), i, c)
+	{
+		const char *type = data_get_str(c, "type");
+		const char *status = data_get_str(c, "status");
+		if (type && status && strcmp(type, "Ready") == 0)
+			return strcmp(status, "True") == 0;
+	}
+	return false;
+}
+
+const json_t *step_fe(const struct step *s)
+{
+	const json_t *fe = json_object_get(s->world, "fe");
+	if (!data_get_bool(fe, "ok", false) ||
+	    s->now_ms - data_get_int(fe, "at_ms", 0) > FE_FRESH_MS)
+		return NULL;
+	return fe;
+}
+
+/* ---- saying things ---- */
+void step_trouble(struct step *s, const char *reason, const char *fmt, ...)
+{
+	va_list ap;
+	if (s->reason[0])
+		return;
+	snprintf(s->reason, sizeof(s->reason), "%s", reason);
+	va_start(ap, fmt);
+	vsnprintf(s->message, sizeof(s->message), fmt, ap);
+	va_end(ap);
+}
+
+void step_wait(struct step *s, const char *fmt, ...)
+{
+	va_list ap;
+	if (s->waiting[0])
+		return;
+	va_start(ap, fmt);
+	vsnprintf(s->waiting, sizeof(s->waiting), fmt, ap);
+	va_end(ap);
+}
+
+void step_requeue(struct step *s, int64_t ms)
+{
+	if (s->requeue_ms == 0 || ms < s->requeue_ms)
+		s->requeue_ms = ms;
+}
+
+void step_ask(struct step *s, int64_t ms)
+{
+	if (s->ask_ms == 0 || ms < s->ask_ms)
+		s->ask_ms = ms;
+}
+
+void step_delete(struct step *s, const char *kind, const json_t *live)
+{
+	json_array_append_new(s->writes,
+	                      json_pack("{s:s, s:s, s:s*, s:s*, s:s*}", "verb", "delete", "kind",
+	                                kind, "name", data_get_str(live, "metadata.name"), "uid",
+	                                data_get_str(live, "metadata.uid"), "version",
+	                                data_get_str(live, "metadata.resourceVersion")));
+}
+
+/* ---- objects ---- */
+static bool up_to_date(const struct step *s, const char *key, const json_t *desired,
+                       const json_t *live)
+{
+	char digest[17], live_digest[17];
+	const json_t *applied = json_object_get(json_object_get(s->world, "applied"), key);
+	const char *was = data_get_str(applied, "desired");
+	const char *was_live = data_get_str(applied, "live");
+	if (!live || !was || !was_live)
+		return false;
+	reconcile_digest(desired, digest);
+	reconcile_live_digest(desired, live, live_digest);
+	return strcmp(digest, was) == 0 && strcmp(live_digest, was_live) == 0;
+}
+
+static bool ignored(const json_t *live)
+{
+	const char *v = data_get_str(live, "metadata.annotations.starrocks\\.com/ignored");
+	return v && strcmp(v, "true") == 0;
+}
+
+static void want(struct step *s, enum render_object what, int64_t replicas)
+{
+	struct err err = ERR_INIT;
+	struct render_values values = { .replicas = replicas };
+	const json_t *live = step_live(s, what);
+	_cleanup_json_ json_t *desired = NULL;
+	if (live && data_get_str(live, "metadata.deletionTimestamp")) {
+		step_wait(s, "%s %s is being deleted", render_object_kind(what)->kind,
+		          data_get_str(live, "metadata.name"));
+		return;
+	}
+	if (render_object(s->m, what, &values, s->options, &desired, &err) < 0) {
+		step_trouble(s, "InvalidSpec", "%s", err.msg);
+		return;
+	}
+	const char *kind = render_object_kind(what)->kind;
+	const char *name = data_get_str(desired, "metadata.name");
+	if (live && !step_is_ours(s, live)) {
+		step_trouble(s, "NameTaken",
+		             "%s %s exists and is not owned by this cluster; delete or rename it",
+		             kind, name);
+		return;
+	}
+	autofree char *key = xasprintf("%s/%s", kind, name);
+	if (ignored(live) || up_to_date(s, key, desired, live))
+		return;
+	json_t *write = json_pack("{s:s, s:s, s:s}", "verb", "apply", "kind", kind, "name", name);
+	json_object_set_new(write, "object", TAKE_PTR(desired));
+	json_array_append_new(s->writes, write);
+}
+
+static void unwanted(struct step *s, enum render_object what)
+{
+	const json_t *live = step_live(s, what);
+	if (live && step_is_ours(s, live) && !ignored(live) &&
+	    !data_get_str(live, "metadata.deletionTimestamp"))
+		step_delete(s, render_object_kind(what)->kind, live);
+}
+
+/* ---- roles ---- */
+static bool rolled_out(const struct step *s, enum model_role role)
+{
+	const json_t *live = step_live(s, RENDER_ROLE_SET(role));
+	int64_t n = data_get_int(live, "spec.replicas", 1);
+	return live &&
+	       data_get_int(live, "status.observedGeneration", -1) >=
+	               data_get_int(live, "metadata.generation", 0) &&
+	       data_get_int(live, "status.updatedReplicas", 0) >= n &&
+	       data_get_int(live, "status.readyReplicas", 0) >= n;
+}
+
+/* BE and CN come after the first FE that serves. What already runs is never taken back by this. */
+static bool fe_serves(struct step *s)
+{
+	size_t i;
+	const json_t *pod;
+	if (s->m->wait_for_full_rollout)
+		return rolled_out(s, MODEL_FE);
+	json_array_foreach(json_object_get(s->world, "pods"), i, pod)
+	{
+		if (step_pod_role(s, pod) == MODEL_FE && step_pod_ready(pod))
+			return true;
+	}
+	return false;
+}
+
+static void plan_role(struct step *s, enum model_role role)
+{
+	int64_t (*const replicas[])(struct step *) = { step_fe_replicas, step_be_replicas,
+		                                       step_cn_replicas };
+	enum render_object first = RENDER_ROLE_FIRST(role);
+	if (role != MODEL_FE && !s->fe_was_up && !step_live(s, RENDER_ROLE_SET(role))) {
+		step_wait(s, "the first FE must be ready before %s starts", MODEL_ROLE_NAME[role]);
+		return;
+	}
+	s->replicas[role] = replicas[role](s);
+	want(s, first, 0);
+	want(s, (enum render_object)(first + 1), 0);
+	want(s, RENDER_ROLE_SET(role), s->replicas[role]);
+}
+
+static void remove_role(struct step *s, enum model_role role)
+{
+	enum render_object first = RENDER_ROLE_FIRST(role);
+	if (!step_live(s, RENDER_ROLE_SET(role)) && !step_live(s, first) &&
+	    !step_live(s, (enum render_object)(first + 1)))
+		return;
+	if (role == MODEL_FE) {
+		step_trouble(s, "FeSpecRemoved",
+		             "spec.starRocksFeSpec was removed while the cluster lives; the FE is "
+		             "kept as it is: put the field back, or delete the cluster");
+		return;
+	}
+	if (role == MODEL_BE && !step_be_removable(s))
+		return;
+	unwanted(s, RENDER_ROLE_SET(role));
+	unwanted(s, first);
+	unwanted(s, (enum render_object)(first + 1));
+}
+
+/* Upstream ran compute nodes as a StatefulSet of the same name: it goes once the Deployment carries. */
+static void retire_cn_set(struct step *s)
+{
+	autofree char *name = render_object_name(s->m->name, RENDER_CN_SET);
+	const json_t *old = step_live_kind(s, "StatefulSet", name);
+	const json_t *now = step_live(s, RENDER_CN_SET);
+	if (!old || !now || !step_is_ours(s, old) ||
+	    data_get_str(old, "metadata.deletionTimestamp"))
+		return;
+	int64_t ready = data_get_int(now, "status.availableReplicas", 0);
+	if (ready >= data_get_int(now, "spec.replicas", 1) &&
+	    ready >= data_get_int(old, "status.readyReplicas", 0))
+		step_delete(s, "StatefulSet", old);
+	else
+		step_wait(s, "compute nodes of Deployment %s take over from the StatefulSet", name);
+}
+
+static void plan_objects(struct step *s)
+{
+	if (s->m->engine) {
+		if (!data_get_bool(s->world, "token", false)) {
+			autofree char *name = render_object_name(s->m->name, RENDER_TOKEN);
+			json_array_append_new(s->writes,
+			                      json_pack("{s:s, s:s, s:s}", "verb", "create", "kind",
+			                                "Secret", "name", name));
+		}
+		step_requeue(s, TOKEN_CHECK_MS);
+	}
+	s->fe_was_up = fe_serves(s);
+	for (int r = 0; r < MODEL_ROLES; r++) {
+		s->replicas[r] = -1;
+		if (s->m->part[r].present && (r == MODEL_FE || s->m->part[MODEL_FE].present))
+			plan_role(s, (enum model_role)r);
+		else if (!s->m->part[r].present)
+			remove_role(s, (enum model_role)r);
+	}
+	if (!s->m->part[MODEL_FE].present)
+		step_trouble(s, "FeSpecMissing",
+		             "spec.starRocksFeSpec is missing: a cluster needs an FE");
+	if (render_wanted(s->m, RENDER_CN_HPA))
+		want(s, RENDER_CN_HPA, 0);
+	else
+		unwanted(s, RENDER_CN_HPA);
+	if (s->m->part[MODEL_CN].present)
+		retire_cn_set(s);
+	if (json_is_object(data_get(s->m->cr, "spec.starRocksFeProxySpec")))
+		step_trouble(s, "NotBuilt", "spec.starRocksFeProxySpec is not built yet");
+}
+
+/* ---- the step ---- */
+static json_t *plan_of(struct step *s, json_t *status)
+{
+	json_t *plan = json_pack("{s:o, s:o, s:o}", "writes", s->writes, "intents", s->intents,
+	                         "status", status);
+	if (s->requeue_ms)
+		json_object_set_new(plan, "requeue_ms", json_integer(s->requeue_ms));
+	if (s->ask_ms)
+		json_object_set_new(plan, "ask_ms", json_integer(s->ask_ms));
+	return plan;
+}
+
+static void take_conf(struct model_cluster *m, const json_t *world)
+{
+	for (int r = 0; r < MODEL_ROLES; r++) {
+		const char *text = data_get_str(json_object_get(world, "conf"), MODEL_ROLE_NAME[r]);
+		if (m->part[r].present)
+			model_set_conf(m, (enum model_role)r, str_of(text));
+	}
+}
+
+int reconcile_step(const json_t *world, const struct render_options *options, json_t **ret_plan,
+                   struct err *err)
+{
+	_cleanup_(model_cluster_freep) struct model_cluster *m = NULL;
+	struct step s = { .world = world,
+		          .options = options,
+		          .now_ms = data_get_int(world, "now_ms", 0),
+		          .writes = json_array(),
+		          .intents = json_array() };
+	struct err why = ERR_INIT;
+	if (!json_is_object(json_object_get(world, "cr"))) {
+		json_decref(s.writes);
+		json_decref(s.intents);
+		return err_set(err, -EINVAL, "the recorded world has no cr");
+	}
+	if (model_cluster_decode(json_object_get(world, "cr"), &m, &why) < 0) {
+		*ret_plan = plan_of(&s, step_status_invalid(world, why.msg));
+		return 0;
+	}
+	s.m = m;
+	take_conf(m, world);
+	if (m->deleting) {
+		/* Owner references clean up; the status of what goes is nobody's concern. */
+		*ret_plan = plan_of(&s, json_deep_copy(json_object_get(m->cr, "status")));
+		return 0;
+	}
+	plan_objects(&s);
+	step_ghosts(&s);
+	*ret_plan = plan_of(&s, step_status(&s));
+	return 0;
+}

@@ -1,0 +1,58 @@
+/* Inside the room: what the parts of a step share.
+ *
+ * Thread: one step is one thread's. */
+#ifndef ROOST_OPERATOR_RECONCILE_STEP_PRIV_H
+#define ROOST_OPERATOR_RECONCILE_STEP_PRIV_H
+
+#include "operator/model/cluster.h"
+#include "operator/reconcile/step.h"
+
+struct step {
+	const json_t *world;
+	const struct model_cluster *m;
+	const struct render_options *options;
+	int64_t now_ms;
+	json_t *writes, *intents;
+	int64_t requeue_ms, ask_ms; /* 0: none */
+	/* The first trouble is the one that is told: Degraded. */
+	char reason[64];
+	char message[512];
+	/* What is being waited for: Progressing. */
+	char waiting[256];
+	bool fe_was_up; /* BE and CN may be there */
+	/* What each set shall have now; -1: it is not written. */
+	int64_t replicas[MODEL_ROLES];
+};
+
+/* ---- reading the world ---- */
+const json_t *step_live(const struct step *s, enum render_object what);
+const json_t *step_live_kind(const struct step *s, const char *kind, const char *name);
+/* The live spec.replicas of the role's set; absent when there is none. */
+int64_t step_live_replicas(const struct step *s, enum model_role role, int64_t absent);
+bool step_is_ours(const struct step *s, const json_t *live);
+enum model_role step_pod_role(const struct step *s, const json_t *pod);
+bool step_pod_ready(const json_t *pod);
+/* The FE's last answer when it is a fresh one (at most 30 s old), else NULL. */
+const json_t *step_fe(const struct step *s);
+
+/* ---- saying things ---- */
+void step_trouble(struct step *s, const char *reason, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+void step_wait(struct step *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void step_requeue(struct step *s, int64_t ms);
+void step_ask(struct step *s, int64_t ms);
+void step_delete(struct step *s, const char *kind, const json_t *live);
+
+/* ---- the parts ---- */
+/* How many replicas the set shall have now: the CR's, or what a safe way there allows (members.c). */
+int64_t step_fe_replicas(struct step *s);
+int64_t step_be_replicas(struct step *s);
+int64_t step_cn_replicas(struct step *s);
+/* Backends that hold no tablets any more, or were never there: whether the BE set may go. */
+bool step_be_removable(struct step *s);
+void step_ghosts(struct step *s);
+/* The status as it shall be (status.c). */
+json_t *step_status(struct step *s);
+json_t *step_status_invalid(const json_t *world, const char *message);
+
+#endif
