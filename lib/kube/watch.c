@@ -187,12 +187,15 @@ void kube_watch_run(struct kube_client *c, const struct kube_watch_config *w)
 		         .w = w,
 		         .frames = KUBE_FRAMES_INIT(w->on_change, w->arg),
 		         .refusal = BUF_INIT(REFUSAL_MAX) };
-	bool listed = false;
+	bool listed = false, quiet = false;
 	unsigned failures = 0;
 	while (!should_stop(&r)) {
 		struct err err = ERR_INIT;
 		int rc = listed ? watch_once(&r, &err) : list(&r, &err);
-		if (rc == 0) {
+		/* Nothing at all for a while is usual once where nothing changes; twice may be a dead line. */
+		bool silence = listed && rc == -ETIMEDOUT && !quiet;
+		quiet = silence;
+		if (rc == 0 || silence) {
 			failures = 0;
 			/* A server that ends watches at once must not be asked in a hot loop. */
 			if (listed)

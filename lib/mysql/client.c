@@ -5,6 +5,7 @@
 #include <mariadb/mysql.h>
 #include <mariadb/mysqld_error.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -104,12 +105,19 @@ static void set_options(MYSQL *m, const struct mysqlc_address *a)
 	}
 }
 
+static void library_init(void)
+{
+	mysql_server_init(0, NULL, NULL);
+}
+
 int mysqlc_open(const struct mysqlc_address *a, struct deadline by, struct mysqlc **ret,
                 struct err *err)
 {
 	_cleanup_(mysqlc_closep) struct mysqlc *c = xcalloc(1, sizeof(*c));
 	autofree char *what = xasprintf("%s:%d", a->host, a->port);
 	MYSQL *done = NULL;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, library_init);
 	c->m = mysql_init(NULL);
 	if (!c->m)
 		return err_set(err, -ENOMEM, "%s: out of memory", what);

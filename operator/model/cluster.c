@@ -238,6 +238,10 @@ static int decode_all(struct model_cluster *m, struct err *err)
 	m->version = data_get_str(m->cr, "metadata.resourceVersion");
 	if (!model_name_ok(m->ns) || !model_name_ok(m->name) || !m->uid)
 		return err_set(err, -EINVAL, "metadata needs a namespace, a name and a uid");
+	if (m->name[0] < 'a' || m->name[0] > 'z')
+		return err_set(
+			err, -EINVAL,
+			"metadata.name must begin with a letter: Services are named after it");
 	if (strlen(m->name) > MODEL_NAME_MAX)
 		return err_set(
 			err, -EINVAL,

@@ -240,6 +240,16 @@ static json_t *role_status(struct step *s, enum model_role role, const char **re
 }
 
 /* ---- conditions ---- */
+/* A message that was cut inside a character would not be JSON. */
+static json_t *message_json(const char *message)
+{
+	size_t n = strlen(message);
+	json_t *j = NULL;
+	for (size_t cut = 0; !j && cut <= 3 && cut <= n; cut++)
+		j = json_stringn(message, n - cut);
+	return j ? j : json_string("(a message that is not UTF-8)");
+}
+
 static void condition(json_t *list, const json_t *before, int64_t now, int64_t generation,
                       const char *type, bool status, const char *reason, const char *message)
 {
@@ -261,10 +271,10 @@ static void condition(json_t *list, const json_t *before, int64_t now, int64_t g
 		memcpy(at + 19, "Z", 2);
 		since = at;
 	}
-	json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "type", type,
-	                                      "status", value, "reason", reason, "message", message,
-	                                      "lastTransitionTime", since, "observedGeneration",
-	                                      (json_int_t)generation));
+	json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:s, s:I}", "type", type,
+	                                      "status", value, "reason", reason, "message",
+	                                      message_json(message), "lastTransitionTime", since,
+	                                      "observedGeneration", (json_int_t)generation));
 }
 
 static json_t *conditions(const json_t *cr, int64_t now, int64_t generation, const char *reason,

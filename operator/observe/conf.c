@@ -1,0 +1,130 @@
+#include "operator/observe/conf.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "lib/base/map.h"
+#include "lib/base/vec.h"
+#include "lib/data/json.h"
+
+struct entry {
+	json_t *data; /* the ConfigMap's data; NULL: not read, or no longer true */
+	bool changed; /* since a read began */
+	struct map *clusters;
+};
+
+struct observe_conf {
+	pthread_mutex_t lock;
+	struct map *entries; /* "ns/name" */
+	observe_changed_fn changed;
+	void *arg;
+};
+
+static char present[] = "present";
+
+static void entry_free(void *p)
+{
+	struct entry *e = p;
+	json_decref(e->data);
+	map_free(e->clusters);
+	free(e);
+}
+
+struct observe_conf *observe_conf_new(observe_changed_fn changed, void *arg)
+{
+	struct observe_conf *c = xcalloc(1, sizeof(*c));
+	pthread_mutex_init(&c->lock, NULL);
+	c->entries = map_new(entry_free);
+	c->changed = changed;
+	c->arg = arg;
+	return c;
+}
+
+void observe_conf_free(struct observe_conf *c)
+{
+	if (!c)
+		return;
+	map_free(c->entries);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+static struct entry *entry_of(struct observe_conf *c, const char *id)
+{
+	struct entry *e = map_get(c->entries, id);
+	if (!e) {
+		e = xcalloc(1, sizeof(*e));
+		e->clusters = map_new(NULL);
+		map_put(c->entries, id, e);
+	}
+	return e;
+}
+
+static char *text_of(const struct entry *e, const char *key)
+{
+	const char *text = json_string_value(json_object_get(e->data, key));
+	return xstrdup(text ? text : "");
+}
+
+int observe_conf_get(struct observe_conf *c, struct kube_client *kube, const char *cluster,
+                     const char *ns, const char *map, const char *key, char **ret_text,
+                     struct err *err)
+{
+	autofree char *id = xasprintf("%s/%s", ns, map);
+	struct kube_ref ref = { &KUBE_CONFIG_MAP, ns, map, NULL };
+	_cleanup_json_ json_t *object = NULL;
+	pthread_mutex_lock(&c->lock);
+	struct entry *e = entry_of(c, id);
+	map_put(e->clusters, cluster, present);
+	e->changed = false;
+	if (e->data)
+		*ret_text = text_of(e, key);
+	bool known = e->data != NULL;
+	pthread_mutex_unlock(&c->lock);
+	if (known)
+		return 0;
+
+	int rc = kube_get(kube, &ref, &object, err);
+	if (rc != 0 && rc != KUBE_NOT_FOUND)
+		return rc;
+	const json_t *data = json_object_get(object, "data");
+	pthread_mutex_lock(&c->lock);
+	e = entry_of(c, id);
+	struct entry now = { .data = json_is_object(data) ? json_deep_copy(data) : json_object() };
+	*ret_text = text_of(&now, key);
+	/* Changed while it was read: whoever asks next reads again (and has been told). */
+	if (!e->changed && !e->data)
+		e->data = now.data;
+	else
+		json_decref(now.data);
+	pthread_mutex_unlock(&c->lock);
+	return 0;
+}
+
+void observe_conf_event(struct observe_conf *c, enum kube_change change, const json_t *object)
+{
+	VEC(char *) tell = { 0 };
+	const char *ns = data_get_str(object, "metadata.namespace");
+	const char *name = data_get_str(object, "metadata.name");
+	if ((change != KUBE_PUT && change != KUBE_DELETED) || !ns || !name)
+		return;
+	autofree char *id = xasprintf("%s/%s", ns, name);
+	pthread_mutex_lock(&c->lock);
+	struct entry *e = map_get(c->entries, id);
+	if (e) {
+		size_t at = 0;
+		const char *key;
+		void *value;
+		json_decref(e->data);
+		e->data = NULL;
+		e->changed = true;
+		while (map_next(e->clusters, &at, &key, &value))
+			vec_push(&tell, xstrdup(key));
+	}
+	pthread_mutex_unlock(&c->lock);
+	for (size_t i = 0; i < tell.n; i++) {
+		c->changed(c->arg, tell.v[i]);
+		free(tell.v[i]);
+	}
+	vec_free(&tell);
+}

@@ -1,0 +1,49 @@
+/* Asks each cluster's FE by itself, and carries out the statements that a step wants sent.
+ *
+ * One task a cluster, each ask within a deadline. Clusters whose FE answers share a few threads; those whose
+ * FE does not are asked by threads of their own, with growing pauses, so that any number of black-holed FEs
+ * delays nobody. Thread: safe. Ownership: JSON handed in is copied; answers are the caller's.
+ *
+ * Target: {ns, name, uid, host, query_port, http_port, engine, env [the FE's], cn_selector}.
+ * Answer: {at_ms, since_ms, ok, error, backends [{host, port, alive, decommissioned, tablets}],
+ * nodes [{host, port, alive, warehouse, running}], load {…} (Roost's own FE), refused}: real time; since_ms is
+ * when the present state (answering or not) began; refused is why the last statement was not carried out.
+ * Intent: {do: drop_node|decommission|cancel_decommission|drop_backend, host, port, generation, warehouse}:
+ * sent only while the live CR still has that generation and, for drop_node, no live pod has the address. */
+#ifndef ROOST_OPERATOR_OBSERVE_FE_H
+#define ROOST_OPERATOR_OBSERVE_FE_H
+
+#include <jansson.h>
+
+#include "lib/kube/client.h"
+#include "operator/observe/store.h"
+
+struct observe_fe;
+struct observe_fe_config {
+	const struct kube_config *kube;
+	unsigned threads, slow_threads;
+	observe_changed_fn changed; /* an answer says something new, or was asked for */
+	bool (*may_write)(void *arg);
+	void *arg;
+};
+
+int observe_fe_new(const struct observe_fe_config *config, struct observe_fe **ret,
+                   struct err *err);
+void observe_fe_free(struct observe_fe *o); /* waits for its threads */
+
+/* What to ask from now on, and what to send first. ask_ms > 0: ask so soon, and tell whatever comes. */
+void observe_fe_set(struct observe_fe *o, const char *key, const json_t *target,
+                    const json_t *intents, int64_t ask_ms);
+void observe_fe_forget(struct observe_fe *o, const char *key);
+json_t *observe_fe_answer(struct observe_fe *o, const char *key); /* NULL: never asked */
+
+/* ---- inside the room (ask.c) ---- */
+/* One ask: statements, then the lists. Always gives an answer; without at_ms and since_ms. */
+json_t *observe_ask(struct kube_client *kube, struct http_client *http, const json_t *target,
+                    const json_t *intents, const struct observe_fe_config *config);
+/* "ALTER SYSTEM …" of an intent; -EINVAL when the host is no host. */
+int observe_statement(const json_t *intent, struct buf *out);
+
+DEFINE_CLEANUP(struct observe_fe, observe_fe_free)
+
+#endif

@@ -1,0 +1,293 @@
+#include "operator/observe/store.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "lib/base/map.h"
+#include "lib/base/vec.h"
+#include "lib/data/json.h"
+
+struct item {
+	json_t *object; /* NULL: deleted; kept until the next list, so that no older answer revives it */
+	uint64_t version;
+	unsigned watch;
+	uint64_t round;
+};
+
+struct bucket {            /* one cluster */
+	struct map *items; /* "Kind/name" -> struct item */
+};
+
+struct observe_store {
+	pthread_mutex_t lock;
+	struct map *buckets;                 /* "ns/name" -> struct bucket */
+	uint64_t round[OBSERVE_WATCHES_MAX]; /* of the list under way */
+	bool synced[OBSERVE_WATCHES_MAX];
+	observe_changed_fn changed;
+	void *arg;
+};
+
+typedef VEC(char *) keys_t;
+
+static void item_free(void *p)
+{
+	struct item *i = p;
+	json_decref(i->object);
+	free(i);
+}
+
+static void bucket_free(void *p)
+{
+	struct bucket *b = p;
+	map_free(b->items);
+	free(b);
+}
+
+struct observe_store *observe_store_new(observe_changed_fn changed, void *arg)
+{
+	struct observe_store *s = xcalloc(1, sizeof(*s));
+	pthread_mutex_init(&s->lock, NULL);
+	s->buckets = map_new(bucket_free);
+	s->changed = changed;
+	s->arg = arg;
+	return s;
+}
+
+void observe_store_free(struct observe_store *s)
+{
+	if (!s)
+		return;
+	map_free(s->buckets);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+/* ---- which cluster an object belongs to ---- */
+static bool owned_by_warehouse(const json_t *o)
+{
+	size_t i;
+	const json_t *r;
+	json_array_foreach(data_get(o, "metadata.ownerReferences"), i, r)
+	{
+		const char *kind = data_get_str(r, "kind");
+		if (kind && strcmp(kind, "StarRocksWarehouse") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* malloc'd, or NULL when it belongs to none. */
+static char *cluster_of(const json_t *o)
+{
+	const char *kind = data_get_str(o, "kind");
+	const char *ns = data_get_str(o, "metadata.namespace");
+	const char *name = data_get_str(o, "metadata.name");
+	const char *owner =
+		data_get_str(o, "metadata.labels.app\\.starrocks\\.ownerreference/name");
+	const char *component = data_get_str(o, "metadata.labels.app\\.kubernetes\\.io/component");
+	if (!kind || !ns || !name)
+		return NULL;
+	if (strcmp(kind, KUBE_CLUSTER.kind) == 0)
+		return xasprintf("%s/%s", ns, name);
+	if (!owner || owned_by_warehouse(o))
+		return NULL;
+	if (strcmp(kind, KUBE_POD.kind) != 0)
+		return xasprintf("%s/%s", ns, owner);
+	/* Pods carry "c-fe" where objects carry "c". */
+	size_t n = strlen(owner), m = component ? strlen(component) : 0;
+	if (m == 0 || n <= m + 1 || owner[n - m - 1] != '-' ||
+	    strcmp(owner + n - m, component) != 0)
+		return NULL;
+	return xasprintf("%s/%.*s", ns, (int)(n - m - 1), owner);
+}
+
+static uint64_t version_of(const json_t *o)
+{
+	uint64_t v = 0;
+	(void)str_to_u64(str_of(data_get_str(o, "metadata.resourceVersion")), &v);
+	return v;
+}
+
+/* ---- changes (under the lock) ---- */
+static struct bucket *bucket_of(struct observe_store *s, const char *key)
+{
+	struct bucket *b = map_get(s->buckets, key);
+	if (!b) {
+		b = xcalloc(1, sizeof(*b));
+		b->items = map_new(item_free);
+		map_put(s->buckets, key, b);
+	}
+	return b;
+}
+
+/* Whether it is news. */
+static bool put(struct observe_store *s, const char *key, unsigned watch, json_t *object,
+                uint64_t version, bool deleted)
+{
+	struct bucket *b = bucket_of(s, key);
+	autofree char *id = xasprintf("%s/%s", data_get_str(object, "kind"),
+	                              data_get_str(object, "metadata.name"));
+	struct item *old = map_get(b->items, id);
+	if (old)
+		old->round = s->round[watch];
+	if (old && version < old->version)
+		return false;
+	if (old && version == old->version && (old->object == NULL) == deleted)
+		return false;
+	struct item *i = xcalloc(1, sizeof(*i));
+	i->watch = watch;
+	i->round = s->round[watch];
+	i->version = version;
+	if (!deleted) {
+		i->object = json_deep_copy(object);
+		json_object_del(json_object_get(i->object, "metadata"), "managedFields");
+	}
+	map_put(b->items, id, i);
+	return true;
+}
+
+/* What a fresh list did not show is gone; tombstones have served. */
+static bool sweep_bucket(struct observe_store *s, struct bucket *b, unsigned watch)
+{
+	keys_t gone = { 0 };
+	bool news = false;
+	size_t at = 0;
+	const char *id;
+	void *value;
+	while (map_next(b->items, &at, &id, &value)) {
+		const struct item *i = value;
+		if (i->watch != watch || (i->round == s->round[watch] && i->object))
+			continue;
+		news = news || i->object;
+		vec_push(&gone, xstrdup(id));
+	}
+	for (size_t i = 0; i < gone.n; i++) {
+		map_del(b->items, gone.v[i]);
+		free(gone.v[i]);
+	}
+	vec_free(&gone);
+	return news;
+}
+
+static void sweep(struct observe_store *s, unsigned watch, keys_t *ret_news)
+{
+	keys_t empty = { 0 };
+	size_t at = 0;
+	const char *key;
+	void *value;
+	while (map_next(s->buckets, &at, &key, &value)) {
+		struct bucket *b = value;
+		if (sweep_bucket(s, b, watch))
+			vec_push(ret_news, xstrdup(key));
+		if (map_count(b->items) == 0)
+			vec_push(&empty, xstrdup(key));
+	}
+	for (size_t i = 0; i < empty.n; i++) {
+		map_del(s->buckets, empty.v[i]);
+		free(empty.v[i]);
+	}
+	vec_free(&empty);
+}
+
+static void tell(struct observe_store *s, keys_t *keys)
+{
+	for (size_t i = 0; i < keys->n; i++) {
+		s->changed(s->arg, keys->v[i]);
+		free(keys->v[i]);
+	}
+	vec_free(keys);
+}
+
+void observe_store_event(struct observe_store *s, unsigned watch, enum kube_change change,
+                         const json_t *object)
+{
+	keys_t news = { 0 };
+	autofree char *key = object ? cluster_of(object) : NULL;
+	pthread_mutex_lock(&s->lock);
+	if (change == KUBE_LIST_BEGIN)
+		s->round[watch]++;
+	else if (change == KUBE_LIST_END) {
+		s->synced[watch] = true;
+		sweep(s, watch, &news);
+	} else if (key && put(s, key, watch, (json_t *)(uintptr_t)object, version_of(object),
+	                      change == KUBE_DELETED)) {
+		vec_push(&news, TAKE_PTR(key));
+	}
+	pthread_mutex_unlock(&s->lock);
+	tell(s, &news);
+}
+
+void observe_store_wrote(struct observe_store *s, unsigned watch, const json_t *object)
+{
+	autofree char *key = cluster_of(object);
+	if (!key)
+		return;
+	pthread_mutex_lock(&s->lock);
+	put(s, key, watch, (json_t *)(uintptr_t)object, version_of(object), false);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- reading ---- */
+bool observe_store_synced(struct observe_store *s, unsigned n)
+{
+	bool all = true;
+	pthread_mutex_lock(&s->lock);
+	for (unsigned i = 0; i < n; i++)
+		all = all && s->synced[i];
+	pthread_mutex_unlock(&s->lock);
+	return all;
+}
+
+static const json_t *cr_of(const struct bucket *b)
+{
+	size_t at = 0;
+	const char *id;
+	void *value;
+	while (map_next(b->items, &at, &id, &value)) {
+		const struct item *i = value;
+		if (i->object && strncmp(id, "StarRocksCluster/", 17) == 0)
+			return i->object;
+	}
+	return NULL;
+}
+
+json_t *observe_store_world(struct observe_store *s, const char *key)
+{
+	json_t *world = NULL;
+	pthread_mutex_lock(&s->lock);
+	const struct bucket *b = map_get(s->buckets, key);
+	const json_t *cr = b ? cr_of(b) : NULL;
+	if (cr) {
+		json_t *objects = json_object(), *pods = json_array();
+		size_t at = 0;
+		const char *id;
+		void *value;
+		world = json_pack("{s:o, s:o, s:o}", "cr", json_deep_copy(cr), "objects", objects,
+		                  "pods", pods);
+		while (map_next(b->items, &at, &id, &value)) {
+			const struct item *i = value;
+			if (!i->object || i->object == cr)
+				continue;
+			if (strncmp(id, "Pod/", 4) == 0)
+				json_array_append_new(pods, json_deep_copy(i->object));
+			else
+				json_object_set_new(objects, id, json_deep_copy(i->object));
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	return world;
+}
+
+void observe_store_each(struct observe_store *s, void (*fn)(void *arg, const json_t *cr), void *arg)
+{
+	size_t at = 0;
+	const char *key;
+	void *value;
+	pthread_mutex_lock(&s->lock);
+	while (map_next(s->buckets, &at, &key, &value)) {
+		const json_t *cr = cr_of(value);
+		if (cr)
+			fn(arg, cr);
+	}
+	pthread_mutex_unlock(&s->lock);
+}

@@ -1,0 +1,39 @@
+/* What the watches have seen: each cluster with its objects and pods.
+ *
+ * Thread: safe; one lock, held only to copy. Ownership: everything handed in is copied, everything handed out
+ * is the caller's. `changed` is called without the lock, once for each cluster that an event concerns.
+ * Limits: objects are kept without managedFields; what belongs to no cluster is not kept. */
+#ifndef ROOST_OPERATOR_OBSERVE_STORE_H
+#define ROOST_OPERATOR_OBSERVE_STORE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "lib/kube/watch.h"
+
+enum { OBSERVE_WATCHES_MAX = 1024 };
+
+struct observe_store;
+typedef void (*observe_changed_fn)(void *arg, const char *key); /* key: "namespace/name" */
+
+struct observe_store *observe_store_new(observe_changed_fn changed, void *arg);
+void observe_store_free(struct observe_store *s);
+
+/* An event of watch number `watch` (below OBSERVE_WATCHES_MAX). */
+void observe_store_event(struct observe_store *s, unsigned watch, enum kube_change change,
+                         const json_t *object);
+/* The answer to a write of our own, so that the next step sees it; older than what is there: ignored. */
+void observe_store_wrote(struct observe_store *s, unsigned watch, const json_t *object);
+
+/* Whether each of the first n watches has finished its first list. */
+bool observe_store_synced(struct observe_store *s, unsigned n);
+
+/* {cr, objects {"Kind/name": …}, pods […]}, or NULL when there is no such cluster. */
+json_t *observe_store_world(struct observe_store *s, const char *key);
+/* Each cluster's CR, borrowed for the call, under the lock: keep it short. */
+void observe_store_each(struct observe_store *s, void (*fn)(void *arg, const json_t *cr),
+                        void *arg);
+
+DEFINE_CLEANUP(struct observe_store, observe_store_free)
+
+#endif

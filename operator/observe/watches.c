@@ -1,0 +1,151 @@
+#include "operator/observe/watches.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "lib/base/log.h"
+#include "operator/observe/metrics.h"
+
+static const struct {
+	const struct kube_kind *kind;
+	bool labelled, metadata_only;
+} collections[] = {
+	{ &KUBE_CLUSTER, false, false },   { &KUBE_STATEFUL_SET, true, false },
+	{ &KUBE_DEPLOYMENT, true, false }, { &KUBE_SERVICE, true, false },
+	{ &KUBE_HPA, true, false },        { &KUBE_POD, true, false },
+	{ &KUBE_CONFIG_MAP, false, true },
+};
+enum { KINDS = ARRAY_LEN(collections) };
+
+struct one {
+	struct observe_watches *all;
+	unsigned number;
+	const char *ns;
+	pthread_t thread;
+	int last_trouble;
+};
+
+struct observe_watches {
+	struct observe_watches_config config;
+	char **namespaces;
+	struct one *ones;
+	unsigned n, started;
+	atomic_bool stop;
+};
+
+static void on_change(void *arg, enum kube_change change, json_t *object)
+{
+	struct one *o = arg;
+	o->last_trouble = 0;
+	if (object && collections[o->number % KINDS].metadata_only)
+		observe_conf_event(o->all->config.conf, change, object);
+	else
+		observe_store_event(o->all->config.store, o->number, change, object);
+}
+
+static void on_trouble(void *arg, int rc, const struct err *err)
+{
+	struct one *o = arg;
+	observe_metric_add(OBSERVE_WATCH_TROUBLES, 1);
+	/* The same trouble again and again is one line. */
+	if (rc != o->last_trouble && rc != KUBE_GONE)
+		log_warn("watch=%s namespace=%s %s", collections[o->number % KINDS].kind->plural,
+		         o->ns ? o->ns : "*", err->msg);
+	o->last_trouble = rc;
+}
+
+static bool should_stop(void *arg)
+{
+	struct one *o = arg;
+	return atomic_load(&o->all->stop);
+}
+
+static void *watch_thread(void *arg)
+{
+	struct one *o = arg;
+	_cleanup_(kube_client_freep) struct kube_client *kube = NULL;
+	struct err err = ERR_INIT;
+	struct kube_watch_config w = {
+		.query = { .kind = collections[o->number % KINDS].kind,
+		           .ns = o->ns,
+		           .labels = collections[o->number % KINDS].labelled
+		                             ? "app.starrocks.ownerreference/name"
+		                             : NULL,
+		           .metadata_only = collections[o->number % KINDS].metadata_only },
+		.idle_ms = o->all->config.idle_ms,
+		.on_change = on_change,
+		.on_trouble = on_trouble,
+		.should_stop = should_stop,
+		.arg = o,
+	};
+	if (kube_client_new(o->all->config.kube, &kube, &err) < 0) {
+		log_error("a watch cannot start: %s", err.msg);
+		return NULL;
+	}
+	kube_watch_run(kube, &w);
+	return NULL;
+}
+
+static struct observe_watches *new_watches(const struct observe_watches_config *config)
+{
+	struct observe_watches *w = xcalloc(1, sizeof(*w));
+	size_t scopes = config->n ? config->n : 1;
+	w->config = *config;
+	w->n = (unsigned)(scopes * KINDS);
+	w->ones = xcalloc(w->n, sizeof(*w->ones));
+	w->namespaces = xcalloc(scopes, sizeof(*w->namespaces));
+	for (size_t i = 0; i < config->n; i++)
+		w->namespaces[i] = xstrdup(config->namespaces[i]);
+	for (unsigned i = 0; i < w->n; i++)
+		w->ones[i] = (struct one){ .all = w,
+			                   .number = i,
+			                   .ns = config->n ? w->namespaces[i / KINDS] : NULL };
+	return w;
+}
+
+int observe_watches_start(const struct observe_watches_config *config, struct observe_watches **ret,
+                          struct err *err)
+{
+	if (config->n * KINDS > OBSERVE_WATCHES_MAX)
+		return err_set(err, -E2BIG, "--namespace names %zu namespaces; at most %d",
+		               config->n, (int)(OBSERVE_WATCHES_MAX / KINDS));
+	_cleanup_(observe_watches_freep) struct observe_watches *w = new_watches(config);
+	for (unsigned i = 0; i < w->n; i++) {
+		if (pthread_create(&w->ones[i].thread, NULL, watch_thread, &w->ones[i]) != 0)
+			return err_set(err, -EAGAIN, "cannot start a thread");
+		w->started++;
+	}
+	*ret = TAKE_PTR(w);
+	return 0;
+}
+
+void observe_watches_free(struct observe_watches *w)
+{
+	if (!w)
+		return;
+	atomic_store(&w->stop, true);
+	for (unsigned i = 0; i < w->started; i++)
+		pthread_join(w->ones[i].thread, NULL);
+	for (size_t i = 0; i < w->config.n; i++)
+		free(w->namespaces[i]);
+	free(w->namespaces);
+	free(w->ones);
+	free(w);
+}
+
+bool observe_watches_synced(struct observe_watches *w)
+{
+	return observe_store_synced(w->config.store, w->n);
+}
+
+unsigned observe_watch_of(struct observe_watches *w, const struct kube_kind *kind, const char *ns)
+{
+	for (unsigned i = 0; i < w->n; i++) {
+		const struct one *o = &w->ones[i];
+		if (collections[i % KINDS].kind == kind && (!o->ns || strcmp(o->ns, ns) == 0))
+			return i;
+	}
+	return 0;
+}

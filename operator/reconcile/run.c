@@ -1,0 +1,282 @@
+#include "operator/reconcile/run.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/base/log.h"
+#include "lib/base/map.h"
+#include "lib/data/json.h"
+#include "operator/observe/metrics.h"
+#include "operator/reconcile/run_priv.h"
+#include "operator/reconcile/step.h"
+
+enum { RETRY_MS = 1000, RETRY_CAP_MS = 60000, TOKEN_CHECK_MS = 60000 };
+
+/* ---- records ---- */
+static void record_free(void *p)
+{
+	struct record *rec = p;
+	json_decref(rec->applied);
+	json_decref(rec->problem);
+	free(rec);
+}
+
+static struct record *record_of(struct reconcile *r, const char *key)
+{
+	pthread_mutex_lock(&r->lock);
+	struct record *rec = map_get(r->records, key);
+	if (!rec) {
+		rec = xcalloc(1, sizeof(*rec));
+		rec->applied = json_object();
+		map_put(r->records, key, rec);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return rec;
+}
+
+static void forget(struct reconcile *r, const char *key)
+{
+	pthread_mutex_lock(&r->lock);
+	map_del(r->records, key);
+	pthread_mutex_unlock(&r->lock);
+	observe_fe_forget(r->config.fe, key);
+}
+
+/* ---- the world ---- */
+static int add_conf(struct worker *w, const char *key, const struct model_cluster *m, json_t *world,
+                    struct err *err)
+{
+	json_t *conf = json_object();
+	json_object_set_new(world, "conf", conf);
+	for (int i = 0; i < MODEL_ROLES; i++) {
+		const struct model_part *p = &m->part[i];
+		autofree char *text = NULL;
+		if (!p->present || !p->conf_map || !model_name_ok(p->conf_map))
+			continue;
+		int rc = observe_conf_get(w->r->config.conf, w->kube, key, m->ns, p->conf_map,
+		                          p->conf_key, &text, err);
+		if (rc != 0)
+			return rc;
+		json_object_set_new(conf, MODEL_ROLE_NAME[i], json_string(text));
+	}
+	return 0;
+}
+
+static void check_token(struct worker *w, struct record *rec, const struct model_cluster *m)
+{
+	autofree char *name = render_object_name(m->name, RENDER_TOKEN);
+	struct kube_ref ref = { &KUBE_SECRET, m->ns, name, NULL };
+	struct err err = ERR_INIT;
+	int64_t now = clock_mono_ms();
+	if (!rec->token || now - rec->token_at_ms < TOKEN_CHECK_MS)
+		return;
+	rec->token_at_ms = now;
+	if (kube_get(w->kube, &ref, NULL, &err) == KUBE_NOT_FOUND)
+		rec->token = false;
+}
+
+static json_t *target_of(const struct reconcile *r, const struct model_cluster *m,
+                         const json_t *world)
+{
+	autofree char *name = render_object_name(m->name, RENDER_FE_SERVICE);
+	autofree char *key = xasprintf("Service/%s", name);
+	autofree char *selector = render_selector(m->name, MODEL_CN);
+	autofree char *dns = xasprintf("%s.%s.%s", name, m->ns, r->config.dns_suffix);
+	const json_t *service = json_object_get(json_object_get(world, "objects"), key);
+	const char *ip = data_get_str(service, "spec.clusterIP");
+	const json_t *env = m->part[MODEL_FE].env;
+	if (ip && (!*ip || strcmp(ip, "None") == 0))
+		ip = dns;
+	return json_pack("{s:s, s:s, s:s, s:s*, s:i, s:i, s:b, s:s, s:o*}", "ns", m->ns, "name",
+	                 m->name, "uid", m->uid, "host", ip, "query_port",
+	                 m->part[MODEL_FE].ports.query, "http_port", m->part[MODEL_FE].ports.http,
+	                 "engine", m->engine, "cn_selector", selector, "env",
+	                 env ? json_deep_copy(env) : NULL);
+}
+
+static bool any_fe_ready(const json_t *world)
+{
+	size_t i, j;
+	const json_t *pod, *c;
+	json_array_foreach(json_object_get(world, "pods"), i, pod)
+	{
+		const char *role =
+			data_get_str(pod, "metadata.labels.app\\.kubernetes\\.io/component");
+		if (!role || strcmp(role, "fe") != 0)
+			continue;
+		json_array_foreach(data_get(pod, "status.conditions"), j, c)
+		{
+			const char *type = data_get_str(c, "type");
+			const char *status = data_get_str(c, "status");
+			if (type && status && strcmp(type, "Ready") == 0 &&
+			    strcmp(status, "True") == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* What the store cannot know: the configuration's text, what the FE said, what we remember. */
+static int complete_world(struct worker *w, const char *key, struct record *rec, json_t *world,
+                          json_t **ret_target, struct err *err)
+{
+	_cleanup_(model_cluster_freep) struct model_cluster *m = NULL;
+	json_object_set_new(world, "now_ms", json_integer(clock_real_ms()));
+	json_object_set_new(world, "applied", json_deep_copy(rec->applied));
+	if (rec->problem)
+		json_object_set_new(world, "problem", json_deep_copy(rec->problem));
+	/* A CR that cannot be decoded is the step's to tell. */
+	if (model_cluster_decode(json_object_get(world, "cr"), &m, NULL) < 0)
+		return 0;
+	int rc = add_conf(w, key, m, world, err);
+	if (rc != 0)
+		return rc;
+	for (int i = 0; i < MODEL_ROLES; i++) {
+		const char *text = data_get_str(json_object_get(world, "conf"), MODEL_ROLE_NAME[i]);
+		if (text)
+			model_set_conf(m, (enum model_role)i, str_of(text));
+	}
+	if (m->engine)
+		check_token(w, rec, m);
+	json_object_set_new(world, "token", json_boolean(rec->token));
+	json_t *answer = observe_fe_answer(w->r->config.fe, key);
+	if (answer)
+		json_object_set_new(world, "fe", answer);
+	if (any_fe_ready(world) && !m->deleting)
+		*ret_target = target_of(w->r, m, world);
+	return 0;
+}
+
+/* ---- one cluster, once ---- */
+static void again(struct worker *w, const char *key, struct record *rec, int64_t wait_ms)
+{
+	int64_t backoff = http_backoff_ms(rec->failures++, RETRY_MS, RETRY_CAP_MS);
+	observe_metric_add(OBSERVE_RECONCILE_ERRORS, 1);
+	observe_queue_add(w->r->config.queue, key, backoff > wait_ms ? backoff : wait_ms);
+}
+
+static void log_problem(const char *key, const json_t *before, const json_t *now)
+{
+	if (now && !json_equal(before, now))
+		log_warn("cluster=%s %s: %s", key, data_get_str(now, "reason"),
+		         data_get_str(now, "message"));
+}
+
+/* Writes, then status. A refused write shows in the status of this very round. */
+static int carry_out(struct worker *w, const char *key, struct record *rec, json_t *world,
+                     json_t **plan, int64_t *ret_wait_ms)
+{
+	_cleanup_json_ json_t *before = rec->problem ? json_incref(rec->problem) : NULL;
+	struct err err = ERR_INIT;
+	int rc = reconcile_write_all(w, rec, world, *plan, ret_wait_ms);
+	log_problem(key, before, rec->problem);
+	if (!json_equal(before, rec->problem) && (before || rec->problem)) {
+		json_t *second = NULL;
+		json_object_del(world, "problem");
+		if (rec->problem)
+			json_object_set_new(world, "problem", json_deep_copy(rec->problem));
+		if (reconcile_step(world, &w->r->config.options, &second, &err) == 0) {
+			json_decref(*plan);
+			*plan = second;
+		}
+	}
+	int status_rc =
+		reconcile_write_status(w, world, json_object_get(*plan, "status"), ret_wait_ms);
+	return rc ? rc : status_rc;
+}
+
+static void one(struct worker *w, const char *key)
+{
+	struct reconcile *r = w->r;
+	_cleanup_json_ json_t *world = observe_store_world(r->config.store, key);
+	_cleanup_json_ json_t *target = NULL, *plan = NULL;
+	struct err err = ERR_INIT;
+	int64_t wait_ms = 0;
+	if (!world) {
+		forget(r, key);
+		return;
+	}
+	struct record *rec = record_of(r, key);
+	if (complete_world(w, key, rec, world, &target, &err) != 0 ||
+	    reconcile_step(world, &r->config.options, &plan, &err) < 0) {
+		log_warn("cluster=%s %s", key, err.msg);
+		again(w, key, rec, 0);
+		return;
+	}
+	int rc = carry_out(w, key, rec, world, &plan, &wait_ms);
+	if (rc)
+		again(w, key, rec, wait_ms);
+	else
+		rec->failures = 0;
+	int64_t requeue = data_get_int(plan, "requeue_ms", 0);
+	if (!rc && requeue > 0)
+		observe_queue_add(r->config.queue, key, requeue);
+	if (target)
+		observe_fe_set(r->config.fe, key, target, json_object_get(plan, "intents"),
+		               data_get_int(plan, "ask_ms", 0));
+}
+
+static bool served(const struct reconcile *r, const char *key)
+{
+	const char *slash = strchr(key, '/');
+	autofree char *ns = xstrndup(key, slash ? (size_t)(slash - key) : strlen(key));
+	return r->config.serves(r->config.arg, ns);
+}
+
+static void *worker_thread(void *arg)
+{
+	struct worker *w = arg;
+	struct reconcile *r = w->r;
+	char *key;
+	while ((key = observe_queue_take(r->config.queue))) {
+		int64_t began = clock_mono_us();
+		observe_metric_set(OBSERVE_QUEUE_DEPTH,
+		                   (int64_t)observe_queue_depth(r->config.queue));
+		if (served(r, key))
+			one(w, key);
+		observe_queue_done(r->config.queue, key);
+		observe_metric_add(OBSERVE_RECONCILES, 1);
+		observe_metric_add(OBSERVE_RECONCILE_US, clock_mono_us() - began);
+		free(key);
+	}
+	return NULL;
+}
+
+/* ---- life ---- */
+int reconcile_start(const struct reconcile_config *config, struct reconcile **ret, struct err *err)
+{
+	_cleanup_(reconcile_freep) struct reconcile *r = xcalloc(1, sizeof(*r));
+	r->config = *config;
+	r->records = map_new(record_free);
+	pthread_mutex_init(&r->lock, NULL);
+	r->workers = xcalloc(config->workers, sizeof(*r->workers));
+	for (unsigned i = 0; i < config->workers; i++) {
+		struct worker *w = &r->workers[i];
+		w->r = r;
+		int rc = kube_client_new(config->kube, &w->kube, err);
+		if (rc < 0)
+			return rc;
+		if (pthread_create(&w->thread, NULL, worker_thread, w) != 0) {
+			kube_client_free(w->kube);
+			return err_set(err, -EAGAIN, "cannot start a thread");
+		}
+		r->n++;
+	}
+	*ret = TAKE_PTR(r);
+	return 0;
+}
+
+void reconcile_free(struct reconcile *r)
+{
+	if (!r)
+		return;
+	observe_queue_close(r->config.queue);
+	for (unsigned i = 0; i < r->n; i++) {
+		pthread_join(r->workers[i].thread, NULL);
+		kube_client_free(r->workers[i].kube);
+	}
+	free(r->workers);
+	map_free(r->records);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}

@@ -1,0 +1,44 @@
+/* Inside the room: what run.c and writes.c share.
+ *
+ * Thread: a record belongs to the worker that holds its cluster. */
+#ifndef ROOST_OPERATOR_RECONCILE_RUN_PRIV_H
+#define ROOST_OPERATOR_RECONCILE_RUN_PRIV_H
+
+#include <pthread.h>
+
+#include "operator/reconcile/run.h"
+
+struct record {          /* what is remembered of one cluster; lost at a restart without harm */
+	json_t *applied; /* {"Kind/name": {desired, live}} */
+	json_t *problem; /* {reason, message} or NULL */
+	bool token;
+	int64_t token_at_ms;
+	unsigned failures;
+};
+
+struct worker {
+	struct reconcile *r;
+	pthread_t thread;
+	struct kube_client *kube;
+};
+
+struct reconcile {
+	struct reconcile_config config;
+	pthread_mutex_t lock;
+	struct map *records;
+	struct worker *workers;
+	unsigned n;
+};
+
+enum { WRITE_FAILED = 1, WRITE_LATER };
+
+/* Carries the plan's writes out in order. An object that is refused does not keep the others back. Returns 0,
+ * WRITE_FAILED (record->problem says why) or WRITE_LATER (the server is busy or away, or a precondition no
+ * longer held: *ret_wait_ms). */
+int reconcile_write_all(struct worker *w, struct record *rec, const json_t *world,
+                        const json_t *plan, int64_t *ret_wait_ms);
+/* The difference between the CR's status and the plan's; the same outcomes. */
+int reconcile_write_status(struct worker *w, const json_t *world, const json_t *status,
+                           int64_t *ret_wait_ms);
+
+#endif

@@ -1,0 +1,213 @@
+/* The writes of a plan. */
+#include <errno.h>
+#include <string.h>
+
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/data/json.h"
+#include "operator/observe/metrics.h"
+#include "operator/reconcile/run_priv.h"
+#include "operator/reconcile/step.h"
+
+enum { TOKEN_BYTES = 32, LATER_MS = 1000 };
+
+static const struct kube_kind *kind_of(const char *kind)
+{
+	static const struct kube_kind *const kinds[] = { &KUBE_STATEFUL_SET, &KUBE_DEPLOYMENT,
+		                                         &KUBE_SERVICE,      &KUBE_HPA,
+		                                         &KUBE_POD,          &KUBE_SECRET };
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (kind && strcmp(kinds[i]->kind, kind) == 0)
+			return kinds[i];
+	return NULL;
+}
+
+/* ---- what an outcome means ---- */
+static void problem(struct record *rec, const char *reason, const char *message)
+{
+	if (rec->problem)
+		return;
+	json_t *text = json_string(message);
+	rec->problem = json_pack("{s:s, s:o}", "reason", reason, "message",
+	                         text ? text : json_string("refused"));
+}
+
+static int judge(struct worker *w, struct record *rec, int rc, const struct err *err,
+                 int64_t *ret_wait_ms)
+{
+	int64_t asked = kube_client_retry_ms(w->kube);
+	switch (rc) {
+	case KUBE_OK:
+		return 0;
+	case KUBE_INVALID:
+		problem(rec, "Refused", err->msg);
+		break;
+	case KUBE_FORBIDDEN:
+		problem(rec, "Forbidden", err->msg);
+		break;
+	case KUBE_NOT_FOUND:
+		/* The namespace or the kind is gone. */
+		problem(rec, "NotFound", err->msg);
+		break;
+	default:
+		*ret_wait_ms = asked > LATER_MS ? asked : LATER_MS;
+		log_debug("write later: %s", err->msg);
+		return WRITE_LATER;
+	}
+	observe_metric_add(OBSERVE_WRITES_REFUSED, 1);
+	return WRITE_FAILED;
+}
+
+/* ---- the verbs ---- */
+static int apply(struct worker *w, struct record *rec, const struct kube_ref *ref,
+                 const json_t *write, struct err *err)
+{
+	const json_t *object = json_object_get(write, "object");
+	_cleanup_json_ json_t *live = NULL;
+	char desired_digest[17], live_digest[17];
+	int rc = kube_apply(w->kube, ref, RECONCILE_MANAGER, object, &live, err);
+	if (rc != 0)
+		return rc;
+	observe_metric_add(OBSERVE_WRITES_APPLY, 1);
+	reconcile_digest(object, desired_digest);
+	reconcile_live_digest(object, live, live_digest);
+	autofree char *key = xasprintf("%s/%s", ref->kind->kind, ref->name);
+	json_object_set_new(
+		rec->applied, key,
+		json_pack("{s:s, s:s}", "desired", desired_digest, "live", live_digest));
+	observe_store_wrote(w->r->config.store,
+	                    observe_watch_of(w->r->config.watches, ref->kind, ref->ns), live);
+	return 0;
+}
+
+static int create_token(struct worker *w, struct record *rec, const struct kube_ref *ref,
+                        const json_t *world, struct err *err)
+{
+	_cleanup_(model_cluster_freep) struct model_cluster *m = NULL;
+	_cleanup_json_ json_t *secret = NULL;
+	char token[2 * TOKEN_BYTES + 1];
+	struct render_values values = { .token = token };
+	int rc = model_cluster_decode(json_object_get(world, "cr"), &m, err);
+	if (rc < 0)
+		return KUBE_INVALID;
+	fd_random_hex(token, TOKEN_BYTES);
+	rc = render_object(m, RENDER_TOKEN, &values, &w->r->config.options, &secret, err);
+	if (rc == 0)
+		rc = kube_create(w->kube, ref, secret, NULL, err);
+	explicit_bzero(token, sizeof(token));
+	if (rc == 0)
+		observe_metric_add(OBSERVE_WRITES_CREATE, 1);
+	if (rc == KUBE_EXISTS)
+		rc = 0;
+	if (rc == 0) {
+		rec->token = true;
+		rec->token_at_ms = clock_mono_ms();
+	}
+	return rc;
+}
+
+static int remove_object(struct worker *w, struct record *rec, const struct kube_ref *ref,
+                         const json_t *write, struct err *err)
+{
+	autofree char *key = xasprintf("%s/%s", ref->kind->kind, ref->name);
+	/* uid and resourceVersion are the live read: what changed since we looked is not deleted. */
+	int rc = kube_delete(w->kube, ref, data_get_str(write, "uid"),
+	                     data_get_str(write, "version"), err);
+	if (rc == KUBE_NOT_FOUND)
+		rc = 0;
+	if (rc == 0) {
+		observe_metric_add(OBSERVE_WRITES_DELETE, 1);
+		json_object_del(rec->applied, key);
+		log_info("namespace=%s deleted %s %s", ref->ns, ref->kind->kind, ref->name);
+	}
+	return rc;
+}
+
+static int write_cost(struct worker *w, const struct kube_ref *ref, const json_t *write,
+                      struct err *err)
+{
+	_cleanup_json_ json_t *patch = json_pack(
+		"{s:{s:s, s:{s:s}}}", "metadata", "uid", data_get_str(write, "uid"), "annotations",
+		"controller.kubernetes.io/pod-deletion-cost", data_get_str(write, "cost"));
+	int rc = kube_merge_patch(w->kube, ref, patch, NULL, err);
+	if (rc == 0)
+		observe_metric_add(OBSERVE_WRITES_COST, 1);
+	/* A pod that has just gone has no cost. */
+	return rc == KUBE_NOT_FOUND || rc == KUBE_CONFLICT ? 0 : rc;
+}
+
+static int write_one(struct worker *w, struct record *rec, const json_t *world, const json_t *write,
+                     struct err *err)
+{
+	const char *verb = data_get_str(write, "verb");
+	struct kube_ref ref = { kind_of(data_get_str(write, "kind")),
+		                data_get_str(json_object_get(world, "cr"), "metadata.namespace"),
+		                data_get_str(write, "name"), NULL };
+	if (!verb || !ref.kind || !ref.ns || !ref.name) {
+		err_set(err, -EINVAL, "a write without verb, kind or name");
+		return KUBE_INVALID;
+	}
+	if (strcmp(verb, "apply") == 0)
+		return apply(w, rec, &ref, write, err);
+	if (strcmp(verb, "create") == 0)
+		return create_token(w, rec, &ref, world, err);
+	if (strcmp(verb, "delete") == 0)
+		return remove_object(w, rec, &ref, write, err);
+	return write_cost(w, &ref, write, err);
+}
+
+int reconcile_write_all(struct worker *w, struct record *rec, const json_t *world,
+                        const json_t *plan, int64_t *ret_wait_ms)
+{
+	size_t i;
+	const json_t *write;
+	int ret = 0;
+	json_decref(rec->problem);
+	rec->problem = NULL;
+	json_array_foreach(json_object_get(plan, "writes"), i, write)
+	{
+		struct err err = ERR_INIT;
+		/* Asked before each write: a leader that was stopped for a while must not go on. */
+		if (!w->r->config.may_write(w->r->config.arg)) {
+			*ret_wait_ms = LATER_MS;
+			return WRITE_LATER;
+		}
+		int rc = judge(w, rec, write_one(w, rec, world, write, &err), &err, ret_wait_ms);
+		if (rc == WRITE_LATER)
+			return rc;
+		ret = rc ? rc : ret;
+	}
+	return ret;
+}
+
+int reconcile_write_status(struct worker *w, const json_t *world, const json_t *status,
+                           int64_t *ret_wait_ms)
+{
+	const json_t *cr = json_object_get(world, "cr");
+	const json_t *before = json_object_get(cr, "status");
+	_cleanup_json_ json_t *empty = json_object();
+	_cleanup_json_ json_t *patch =
+		json_is_object(status) ? reconcile_merge_diff(before ? before : empty, status)
+				       : NULL;
+	struct kube_ref ref = { &KUBE_CLUSTER, data_get_str(cr, "metadata.namespace"),
+		                data_get_str(cr, "metadata.name"), "status" };
+	_cleanup_json_ json_t *live = NULL;
+	struct err err = ERR_INIT;
+	if (!patch || !w->r->config.may_write(w->r->config.arg))
+		return 0;
+	_cleanup_json_ json_t *body = json_pack("{s:{s:s}, s:O}", "metadata", "uid",
+	                                        data_get_str(cr, "metadata.uid"), "status", patch);
+	int rc = kube_merge_patch(w->kube, &ref, body, &live, &err);
+	if (rc == 0) {
+		observe_metric_add(OBSERVE_WRITES_STATUS, 1);
+		observe_store_wrote(w->r->config.store,
+		                    observe_watch_of(w->r->config.watches, &KUBE_CLUSTER, ref.ns),
+		                    live);
+		return 0;
+	}
+	if (rc == KUBE_NOT_FOUND || rc == KUBE_CONFLICT)
+		return 0; /* gone, or made anew: the watch tells */
+	log_warn("cluster=%s/%s status: %s", ref.ns, ref.name, err.msg);
+	*ret_wait_ms = LATER_MS;
+	return WRITE_LATER;
+}
