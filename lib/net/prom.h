@@ -21,9 +21,10 @@ void prom_series(struct buf *out, const char *name, double value, ...) __attribu
 struct prom_label {
 	struct str name, value;
 }; /* value still escaped as in the text */
-/* Called for each series of a text; non-zero stops. */
+/* Called for each series of a text; non-zero stops (which is no error). value may be NaN or infinite. */
 typedef int (*prom_fn)(void *arg, struct str name, const struct prom_label *labels, size_t n,
                        double value);
+/* -EINVAL names the line; -E2BIG. */
 int prom_parse(struct str text, prom_fn fn, void *arg, struct err *err);
 
 #endif
