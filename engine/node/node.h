@@ -11,6 +11,8 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 
+#define NODE_VERSION "0.1.0"
+
 enum node_role { NODE_BE, NODE_CN };
 
 struct node_config {

@@ -35,6 +35,7 @@ struct node_counters {
 };
 
 struct node_tasks;
+struct routes;
 
 struct node {
 	struct node_config config;
@@ -47,6 +48,7 @@ struct node {
 	char *exec_dirs[4];
 	struct node_pool *task_pool, *load_pool, *copy_pool;
 	struct node_tasks *tasks;
+	struct routes *routes;
 	struct http_server *heartbeat_server, *brpc_server, *web_server;
 	pthread_t keeper; /* ages, expires */
 	bool keeper_runs;
