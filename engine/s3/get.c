@@ -15,8 +15,8 @@ struct part {
 	int64_t at, end; /* what is still missing: [at, end) */
 	unsigned attempt;
 	int64_t not_before_ms;
-	bool under_way;
-	int io_error; /* errno of the local write */
+	bool under_way, whole; /* whole: asked for without a range */
+	int io_error;          /* errno of the local write */
 	struct s3_request request;
 	struct http_reply reply;
 	struct buf refusal; /* the body of an answer that is not data */
@@ -37,8 +37,7 @@ struct get {
 static int on_body(void *arg, int status, const char *data, size_t len)
 {
 	struct part *p = arg;
-	bool whole = p->at == 0 && p->end == p->get->known->bytes;
-	if (status != 206 && !(status == 200 && whole)) {
+	if (status != 206 && !(status == 200 && p->whole)) {
 		(void)buf_add(&p->refusal, data, len);
 		return 0;
 	}
@@ -66,13 +65,13 @@ static bool should_stop(void *arg)
 static int part_send(struct part *p, struct err *err)
 {
 	struct get *g = p->get;
-	const bool whole = p->at == 0 && p->end == g->known->bytes;
+	p->whole = p->at == 0 && p->end == g->known->bytes;
 	(void)snprintf(p->range, sizeof(p->range), "bytes=%lld-%lld", (long long)p->at,
 	               (long long)p->end - 1);
 	const struct s3_spec spec = { .method = "GET",
 		                      .key = g->key,
 		                      .payload_hash = S3_HASH_EMPTY,
-		                      .range = whole ? NULL : p->range,
+		                      .range = p->whole ? NULL : p->range,
 		                      .if_match = g->known->etag };
 	int rc = s3_request_build(g->target, &spec, &p->request, err);
 	if (rc < 0)
