@@ -1,11 +1,8 @@
 #include "engine/front/front.h"
 
-#include <errno.h>
-
 #include "engine/front/front_priv.h"
 #include "engine/rpc.h"
 #include "lib/data/json.h"
-#include "lib/net/http_client.h"
 
 static void set_routes(struct front *f)
 {
@@ -48,14 +45,14 @@ static void set_routes(struct front *f)
 static int start_server(struct front *f, int port, const struct http_route *routes,
                         struct http_server **ret, struct err *err)
 {
-	_cleanup_buf_ struct buf listen = BUF_INIT(256);
+	const char *address = f->config.listen_address;
+	bool v6 = strchr(address, ':') != NULL;
+	autofree char *listen = xasprintf("%s%s%s:%d", v6 ? "[" : "", address, v6 ? "]" : "", port);
 	size_t n = 0;
 	while (n < FRONT_ROUTES_MAX && routes[n].path)
 		n++;
-	if (http_host_port(f->config.listen_address, port, &listen) < 0)
-		return err_set(err, -EINVAL, "the listen address is too long");
 	struct http_server_config config = {
-		.listen = buf_cstr(&listen),
+		.listen = listen,
 		.routes = routes,
 		.n_routes = n,
 		.limits = { .threads = 2,
