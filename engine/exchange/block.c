@@ -217,9 +217,9 @@ static bool decode_column(const struct xchg_column *c, struct parts *parts, uint
 	ret->data = take(parts, rows * xchg_width(c));
 	if (!ret->data)
 		return false;
+	/* A bool of another value would be undefined behaviour in its reader. */
 	for (uint32_t i = 0; c->type == XCHG_BOOLEAN && i < rows; i++)
-		if (ret->data[i] >
-		    1) /* a bool of another value is undefined behaviour for its reader */
+		if (ret->data[i] > 1 && xchg_bit(ret->validity, i))
 			return false;
 	return true;
 }
