@@ -28,13 +28,13 @@ const char *duck_rpc_code(int code)
 }
 
 /* StarRocks' words, which clients and dashboards look for. */
-static int out_of_memory(const struct duck *d, const char *message, struct err *err)
+static int out_of_memory(const struct duck *d, const char *message, int len, struct err *err)
 {
 	return err_set(err, -ENOMEM,
 	               "Memory of %s exceed limit. Limit: %" PRId64
 	               ". Mem usage has exceed the limit "
-	               "of the resource group. (%.300s)",
-	               d->group, atomic_load(&d->memory_limit), message);
+	               "of the resource group. (%.*s)",
+	               d->group, atomic_load(&d->memory_limit), len < 300 ? len : 300, message);
 }
 
 /* Planning fails without a type: its text begins with one. */
@@ -62,12 +62,12 @@ int duck_fail(struct duck_session *s, duckdb_error_type type, const char *messag
 	const char *text = message ? message : "unknown error";
 	if (strstr(text, DUCK_INPUT_LOST))
 		return err_set(err, -EBADMSG, "%s", text);
-	/* The excerpt that follows an empty line shows our own text, not the user's. */
-	const char *end = strstr(text, "\n\nLINE ");
+	/* After an empty line come advice, and an excerpt of our own text rather than the user's. */
+	const char *end = strstr(text, "\n\n");
 	int len = end ? (int)(end - text) : (int)strnlen(text, ERR_MSG_MAX);
 	switch (type == DUCKDB_ERROR_INVALID ? type_of_text(text) : type) {
 	case DUCKDB_ERROR_OUT_OF_MEMORY:
-		return out_of_memory(s->duck, text, err);
+		return out_of_memory(s->duck, text, len, err);
 	case DUCKDB_ERROR_INTERRUPT:
 		return err_set(err, -ECANCELED, "cancelled");
 	case DUCKDB_ERROR_FATAL:
