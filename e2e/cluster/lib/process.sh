@@ -84,6 +84,8 @@ start() {
   shift
   ! is_running "$name" || return 0
   mkdir -p "$log"
+  # Logs of earlier lives are kept for looking back, but not for ever.
+  if [ -n "$(find "$log/$name.log" -size +20M 2>/dev/null)" ]; then : >"$log/$name.log"; fi
   # The shell moves itself, then becomes the program: no moment outside.
   # shellcheck disable=SC2016  # expanded by the inner shell
   setsid bash -c '
