@@ -30,6 +30,8 @@ void ast_replace(json_t *holder, ast_map fn, void *arg);
 
 /* Drops positions and the doubled names, so that equal meanings are equal trees. */
 void ast_canonical(json_t *root);
+/* The range of the text that an expression came from, before ast_canonical(); false when nothing of it is known. */
+bool ast_span(json_t *expr, int64_t *ret_from, int64_t *ret_to);
 /* AND's operands, borrowed, appended to the array out (nested ANDs are opened). */
 void ast_conjuncts(json_t *expr, json_t *out);
 /* Copies of these joined by AND; NULL for none. */

@@ -1,0 +1,336 @@
+#include "engine/sql/normalise.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "engine/sql/lex.h"
+#include "engine/sqlerr.h"
+#include "lib/base/mem.h"
+#include "lib/base/vec.h"
+
+struct frame { /* of one open parenthesis */
+	bool cast, concat;
+	bool type;       /* after the AS of a CAST */
+	size_t order_at; /* where ORDER BY begins in the output, of a GROUP_CONCAT; 0: nowhere */
+	size_t limit_at; /* where the first number of LIMIT begins; 0: nowhere */
+};
+
+struct norm {
+	struct str sql;
+	struct sql_lexer lx;
+	struct buf *out;
+	struct err *err;
+	struct sql_token back[2]; /* back[0] is the token before this one */
+	struct sql_token last;    /* the one that was read last */
+	struct sql_token next;    /* the one after it */
+	size_t back_at;           /* where back[0] begins in the output */
+	VEC(struct frame) frames;
+};
+
+static bool is_word(const struct sql_token *t, const char *word)
+{
+	return t->kind == SQL_TOK_WORD && str_caseeqs(t->text, word);
+}
+
+static bool is_op(const struct sql_token *t, const char *op)
+{
+	return t->kind == SQL_TOK_OP && str_eqs(t->text, op);
+}
+
+static int refuse(struct norm *n, const struct sql_token *t, const char *what)
+{
+	return sql_syntax_error(n->sql, t->at, n->err, "%s", what);
+}
+
+/* The token with its quotes changed: doubled inside. */
+static int put_quoted(struct norm *n, const struct sql_token *t, char quote)
+{
+	_cleanup_buf_ struct buf value = BUF_INIT(SQL_TEXT_MAX);
+	int rc = sql_token_bytes(t, &value);
+	if (rc < 0 || memchr(buf_cstr(&value), '\0', value.len))
+		return refuse(n, t, "a zero byte or too long a text inside quotes");
+	if (quote == '"' && value.len == 0)
+		return refuse(n, t, "a name is empty");
+	(void)buf_addc(n->out, quote);
+	for (size_t i = 0; i < value.len; i++) {
+		if (value.p[i] == quote)
+			(void)buf_addc(n->out, quote);
+		(void)buf_addc(n->out, value.p[i]);
+	}
+	return buf_addc(n->out, quote);
+}
+
+static int advance(struct norm *n, struct sql_token *ret)
+{
+	*ret = n->last = n->next;
+	return sql_lex_next(&n->lx, &n->next, n->err);
+}
+
+static bool ends_expression(const struct sql_token *t)
+{
+	return t->kind == SQL_TOK_NUMBER || t->kind == SQL_TOK_QUOTED || is_op(t, ")");
+}
+
+/* 'a' "b" is one string; after AS or an expression a string is an alias. */
+static int put_string(struct norm *n, struct sql_token *t)
+{
+	if (is_word(&n->back[0], "AS") || ends_expression(&n->back[0]))
+		return put_quoted(n, t, '"');
+	size_t at = n->out->len;
+	int rc = put_quoted(n, t, '\'');
+	while (rc == 0 && n->next.kind == SQL_TOK_STRING) {
+		rc = advance(n, t);
+		n->out->len--; /* the closing quote of the one before */
+		size_t joint = n->out->len;
+		if (rc == 0)
+			rc = put_quoted(n, t, '\'');
+		if (rc == 0) { /* and the opening one of this */
+			memmove(n->out->p + joint, n->out->p + joint + 1, n->out->len - joint - 1);
+			n->out->len--;
+		}
+	}
+	struct str text = { n->out->p + at, n->out->len - at };
+	if (rc == 0 && is_word(&n->back[0], "LIKE") && memchr(text.p, '\\', text.len) &&
+	    !is_word(&n->next, "ESCAPE"))
+		rc = buf_adds(n->out, " ESCAPE '\\'");
+	return rc;
+}
+
+/* a REGEXP 'pattern': DuckDB's ~ wants the whole text to match. */
+static int put_regexp(struct norm *n)
+{
+	struct sql_token t;
+	bool negated = is_word(&n->back[0], "NOT");
+	int rc = advance(n, &t);
+	if (rc < 0)
+		return rc;
+	if (t.kind != SQL_TOK_STRING)
+		return refuse(n, &t,
+		              "REGEXP and RLIKE take a string constant; else write regexp(a, b)");
+	if (negated) {
+		n->out->len = n->back_at;
+		(void)buf_adds(n->out, " !~ ");
+	} else {
+		(void)buf_adds(n->out, " ~ ");
+	}
+	size_t at = n->out->len;
+	rc = put_quoted(n, &t, '\'');
+	if (rc < 0)
+		return rc;
+	autofree char *pattern = xstrndup(n->out->p + at + 1, n->out->len - at - 2);
+	n->out->len = at;
+	return buf_addf(n->out, "'(?s:.*)(?:%s)(?s:.*)'", pattern);
+}
+
+static int insert(struct norm *n, size_t at, const char *text, size_t len)
+{
+	if (buf_add(n->out, text, len) < 0)
+		return -E2BIG;
+	memmove(n->out->p + at + len, n->out->p + at, n->out->len - len - at);
+	memcpy(n->out->p + at, text, len);
+	return 0;
+}
+
+/* SEPARATOR 'x' becomes the second argument, which stands before ORDER BY. */
+static int put_separator(struct norm *n, struct frame *f)
+{
+	struct sql_token t;
+	int rc = advance(n, &t);
+	if (rc < 0)
+		return rc;
+	if (t.kind != SQL_TOK_STRING)
+		return refuse(n, &t, "SEPARATOR takes a string constant");
+	size_t end = n->out->len;
+	(void)buf_adds(n->out, ", ");
+	rc = put_quoted(n, &t, '\'');
+	if (rc < 0)
+		return rc;
+	autofree char *text = xstrndup(n->out->p + end, n->out->len - end);
+	n->out->len = end;
+	return insert(n, f->order_at ? f->order_at : end, text, strlen(text));
+}
+
+/* LIMIT a, b: the first number, which is in the output, goes behind the second. */
+static int put_limit_comma(struct norm *n, struct frame *f)
+{
+	struct sql_token t;
+	int rc = advance(n, &t);
+	if (rc < 0)
+		return rc;
+	if (t.kind != SQL_TOK_NUMBER)
+		return refuse(n, &t, "LIMIT a, b takes two numbers");
+	autofree char *offset = xstrndup(n->out->p + f->limit_at, n->out->len - f->limit_at);
+	n->out->len = f->limit_at;
+	f->limit_at = 0;
+	return buf_addf(n->out, " %.*s OFFSET%s", STR_ARG(t.text), offset);
+}
+
+/* INTERVAL n DAY: DuckDB wants parentheses around what is no plain number or string. */
+static int put_interval(struct norm *n)
+{
+	struct sql_token t = n->next;
+	(void)buf_adds(n->out, "INTERVAL ");
+	bool sign = is_op(&t, "-") || is_op(&t, "+");
+	bool name = t.kind == SQL_TOK_WORD || t.kind == SQL_TOK_QUOTED;
+	if (!sign && !name)
+		return 0;
+	(void)buf_addc(n->out, '(');
+	int rc = advance(n, &t);
+	if (rc == 0 && sign) {
+		(void)buf_add(n->out, t.text.p, t.text.len);
+		rc = advance(n, &t);
+	}
+	for (;; rc = advance(n, &t)) {
+		if (rc < 0)
+			return rc;
+		if (t.kind == SQL_TOK_QUOTED)
+			rc = put_quoted(n, &t, '"');
+		else if (t.kind == SQL_TOK_STRING)
+			rc = put_quoted(n, &t, '\'');
+		else
+			rc = buf_add(n->out, t.text.p, t.text.len);
+		if (rc < 0 || (!is_op(&n->next, ".") && !is_op(&t, ".")))
+			break;
+	}
+	return rc < 0 ? rc : buf_addc(n->out, ')');
+}
+
+/* Words that are spelled otherwise. *ret_done: it was one of them. */
+static int put_keyword(struct norm *n, const struct sql_token *t, bool *ret_done)
+{
+	static const struct {
+		const char *from, *to;
+	} words[] = { { "DIV", " // " }, { "MOD", " % " } };
+	struct frame *f = &n->frames.v[n->frames.n - 1];
+	bool call = is_op(&n->next, "(");
+	*ret_done = true;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (is_word(t, words[i].from) && (!call || ends_expression(&n->back[0])))
+			return buf_adds(n->out, words[i].to);
+	}
+	if (is_word(t, "REGEXP") && !call)
+		return put_regexp(n);
+	if (is_word(t, "RLIKE"))
+		return put_regexp(n);
+	if (is_word(t, "INTERVAL") && !is_op(&n->next, ")") && !is_op(&n->next, ","))
+		return put_interval(n);
+	if (is_word(t, "SEPARATOR") && f->concat)
+		return put_separator(n, f);
+	if ((is_word(t, "SEMI") || is_word(t, "ANTI")) && is_word(&n->back[0], "LEFT"))
+		n->out->len = n->back_at; /* LEFT SEMI JOIN: what DuckDB calls SEMI JOIN */
+	if (is_word(t, "FROM") && is_word(&n->next, "DUAL")) {
+		struct sql_token dual;
+		return advance(n, &dual);
+	}
+	if (is_word(t, "LATERAL"))
+		return refuse(n, t, "LATERAL is not supported");
+	if (f->type && (is_word(t, "INTEGER") || is_word(t, "INT")) &&
+	    (is_word(&n->back[0], "SIGNED") || is_word(&n->back[0], "UNSIGNED")))
+		return 0;
+	*ret_done = false;
+	return 0;
+}
+
+static int put_word(struct norm *n, const struct sql_token *t)
+{
+	bool done;
+	int rc = put_keyword(n, t, &done);
+	if (rc < 0 || done)
+		return rc;
+	struct frame *f = &n->frames.v[n->frames.n - 1];
+	if (is_word(t, "AS") && f->cast)
+		f->type = true;
+	if (is_word(t, "ORDER") && f->concat)
+		f->order_at = n->out->len;
+	if (is_word(t, "LIMIT"))
+		f->limit_at = n->out->len + t->text.len;
+	return buf_add(n->out, t->text.p, t->text.len);
+}
+
+static int put_op(struct norm *n, const struct sql_token *t)
+{
+	static const struct {
+		const char *from, *to;
+	} ops[] = { { "<=>", " IS NOT DISTINCT FROM " }, { "&&", " AND " }, { "!", " NOT " } };
+	struct frame *f = &n->frames.v[n->frames.n - 1];
+	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+		if (is_op(t, ops[i].from))
+			return buf_adds(n->out, ops[i].to);
+	}
+	if (is_op(t, "^"))
+		return refuse(n, t, "^ is not supported: write bitxor(a, b)");
+	if (strchr(":[]{}", t->text.p[0]) || is_op(t, "->") || is_op(t, "->>") || is_op(t, "=>"))
+		return refuse(n, t, "not an operator here");
+	if (is_op(t, ",") && f->limit_at && n->back[0].kind == SQL_TOK_NUMBER &&
+	    is_word(&n->back[1], "LIMIT"))
+		return put_limit_comma(n, f);
+	if (is_op(t, "("))
+		vec_push(&n->frames,
+		         (struct frame){ .cast = is_word(&n->back[0], "CAST") ||
+		                                 is_word(&n->back[0], "TRY_CAST"),
+		                         .concat = is_word(&n->back[0], "GROUP_CONCAT") });
+	if (is_op(t, ")") && n->frames.n > 1)
+		n->frames.n--;
+	return buf_add(n->out, t->text.p, t->text.len);
+}
+
+static int put(struct norm *n, struct sql_token *t)
+{
+	switch (t->kind) {
+	case SQL_TOK_WORD:
+		return put_word(n, t);
+	case SQL_TOK_STRING:
+		return put_string(n, t);
+	case SQL_TOK_QUOTED:
+		return put_quoted(n, t, '"');
+	case SQL_TOK_NUMBER:
+		return buf_add(n->out, t->text.p, t->text.len);
+	case SQL_TOK_OP:
+		return put_op(n, t);
+	case SQL_TOK_SYSVAR:
+	case SQL_TOK_USERVAR:
+		return refuse(n, t, "variables inside a query are not supported");
+	case SQL_TOK_PARAM:
+		return refuse(n, t, "? without a value");
+	case SQL_TOK_END:
+		break;
+	}
+	return 0;
+}
+
+static int normalise(struct norm *n)
+{
+	size_t end = 0; /* of the token before, in the text */
+	int rc = sql_lex_next(&n->lx, &n->next, n->err);
+	while (rc == 0 && n->next.kind != SQL_TOK_END) {
+		struct sql_token t;
+		rc = advance(n, &t);
+		if (rc < 0)
+			return rc;
+		if (is_op(&t, ";") && n->next.kind == SQL_TOK_END)
+			return 0;
+		size_t at = n->out->len;
+		struct sql_token before[2] = { n->back[0], n->back[1] };
+		rc = put(n, &t);
+		if (rc < 0)
+			return n->err->code ? rc : refuse(n, &t, "the statement is too long");
+		/* put() may have taken more tokens: then the last one stands in back[0]. */
+		if (n->back[0].at == before[0].at)
+			n->back[1] = before[0];
+		n->back[2] = before[1];
+		n->back_at = at;
+	}
+	return rc;
+}
+
+int sql_normalise(struct str sql, struct buf *out, struct err *err)
+{
+	struct err own = ERR_INIT;
+	struct norm n = { .sql = sql, .out = out, .err = err ? err : &own };
+	n.err->code = 0;
+	sql_lex_init(&n.lx, sql);
+	vec_push(&n.frames, (struct frame){ 0 });
+	int rc = normalise(&n);
+	vec_free(&n.frames);
+	return rc;
+}

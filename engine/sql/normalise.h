@@ -1,0 +1,17 @@
+/* From MySQL's and StarRocks' spelling of a query to the one that DuckDB's parser reads, token by token.
+ *
+ * `names` become "names", both kinds of strings 'strings' with their escapes undone; LIMIT a, b; <=>, &&, !, DIV, MOD,
+ * REGEXP and RLIKE before a constant, LIKE's backslash; CAST's two-word types; GROUP_CONCAT's SEPARATOR; SEMI and ANTI
+ * joins; INTERVAL before a name or a sign. Functions are not looked at here (sql/rewrite.c does).
+ * Thread: any. Refusals: SQL_ERR(1064) with the place. */
+#ifndef ROOST_ENGINE_SQL_NORMALISE_H
+#define ROOST_ENGINE_SQL_NORMALISE_H
+
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+
+/* Appends one statement's text to out, whose maximum should be twice SQL_TEXT_MAX. */
+int sql_normalise(struct str sql, struct buf *out, struct err *err);
+
+#endif

@@ -1,0 +1,108 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "engine/sql/lex.h"
+#include "engine/sql/normalise.h"
+#include "engine/sqlerr.h"
+#include "lib/base/mem.h"
+
+static void spelling_becomes_duckdbs(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *from, *to;
+	} cases[] = {
+		{ "select 1", "select 1" },
+		{ "select `a b`, `x``y` from `t`;", "select \"a b\", \"x\"\"y\" from \"t\"" },
+		{ "select `a\"b`", "select \"a\"\"b\"" },
+		{ "select \"it's\", 'it\\'s', 'a''b'", "select 'it''s', 'it''s', 'a''b'" },
+		{ "select 'a' 'b'", "select 'ab'" },
+		{ "select 'a' \"b\" 'c' 'd'", "select 'abcd'" },
+		{ "select 1 as 'total', 2 'two', sum(x) 'three'",
+		  "select 1 as \"total\", 2 \"two\", sum(x) \"three\"" },
+		{ "select x'ff'", "select x'ff'" },
+		{ "select count( * )  /* c */ from t -- end", "select count( * ) from t" },
+		{ "select a from t limit 5, 10", "select a from t limit 10 OFFSET 5" },
+		{ "select a from t limit 10 offset 5", "select a from t limit 10 offset 5" },
+		{ "select (select a from u limit 1,2), b from t limit 3,4",
+		  "select (select a from u limit 2 OFFSET 1), b from t limit 4 OFFSET 3" },
+		{ "select a<=>b", "select a IS NOT DISTINCT FROM b" },
+		{ "select a && b || c", "select a  AND  b || c" },
+		{ "select !a, a != b", "select  NOT a, a != b" },
+		{ "select a div 2, a mod 2, mod(a, 2)", "select a  //  2, a  %  2, mod(a, 2)" },
+		{ "select a regexp '^x'", "select a  ~ '(?s:.*)(?:^x)(?s:.*)'" },
+		{ "select a not rlike 'x'", "select a !~ '(?s:.*)(?:x)(?s:.*)'" },
+		{ "select regexp(a, b)", "select regexp(a, b)" },
+		{ "select a like 'x\\_%'", "select a like 'x\\_%' ESCAPE '\\'" },
+		{ "select a like 'x!_' escape '!'", "select a like 'x!_' escape '!'" },
+		{ "select cast(a as signed integer), cast(b as unsigned)",
+		  "select cast(a as signed ), cast(b as unsigned)" },
+		{ "select group_concat(a order by b desc separator ';')",
+		  "select group_concat(a, ';' order by b desc )" },
+		{ "select group_concat(a separator '-')", "select group_concat(a , '-')" },
+		{ "select * from a left semi join b on a.x = b.x",
+		  "select * from a semi join b on a.x = b.x" },
+		{ "select left(a, 2) from a left join b on true",
+		  "select left(a, 2) from a left join b on true" },
+		{ "select d + interval -1 day, d - interval n month, d + interval `a`.`b` year",
+		  "select d + INTERVAL (-1) day, d - INTERVAL (n) month, d + INTERVAL "
+		  "(\"a\".\"b\") year" },
+		{ "select d + interval 3 day, d + interval '3' day",
+		  "select d + INTERVAL  3 day, d + INTERVAL  '3' day" },
+		{ "select 1 from dual where 1", "select 1  where 1" },
+		{ "select date '2020-01-01'", "select date '2020-01-01'" },
+		{ "SELECT /*+ SET_VAR(x=1) */ 1", "SELECT 1" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_buf_ struct buf out = BUF_INIT(1024);
+		struct err err = ERR_INIT;
+		assert_int_equal(sql_normalise(str_of(cases[i].from), &out, &err), 0);
+		assert_string_equal(buf_cstr(&out), cases[i].to);
+	}
+}
+
+static void what_cannot_be_said_is_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *sql, *words;
+	} cases[] = {
+		{ "select @@version", "variables" },
+		{ "select @x", "variables" },
+		{ "select ?", "without a value" },
+		{ "select a ^ b", "bitxor" },
+		{ "select [1]", "not an operator" },
+		{ "select {'a': 1}", "not an operator" },
+		{ "select a::int", "operator" },
+		{ "select a regexp b", "regexp(a, b)" },
+		{ "select 'a\\0b'", "zero byte" },
+		{ "select ``", "empty" },
+		{ "select 'a", "closing quote" },
+		{ "select 1 limit 1, x", "two numbers" },
+		{ "select * from t, lateral (select 1) u", "LATERAL" },
+		{ "select group_concat(a separator b)", "SEPARATOR" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_buf_ struct buf out = BUF_INIT(1024);
+		struct err err = ERR_INIT;
+		assert_int_equal(sql_normalise(str_of(cases[i].sql), &out, &err), SQL_ERR(1064));
+		if (!strstr(err.msg, cases[i].words))
+			fail_msg("%s: %s", cases[i].sql, err.msg);
+	}
+	_cleanup_buf_ struct buf small = BUF_INIT(8);
+	struct err err = ERR_INIT;
+	assert_true(sql_normalise(STR_LIT("select 'a long text'"), &small, &err) < 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(spelling_becomes_duckdbs),
+		cmocka_unit_test(what_cannot_be_said_is_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

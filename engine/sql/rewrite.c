@@ -1,0 +1,225 @@
+/* MySQL's and StarRocks' functions as DuckDB's: one small maker per PLAN_RW_… of plan/functions.h. */
+#include <errno.h>
+#include <string.h>
+
+#include "engine/plan/ast.h"
+#include "engine/plan/functions.h"
+#include "engine/sql/allow.h"
+#include "engine/sqlerr.h"
+#include "lib/base/buf.h"
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+#include "lib/data/json.h"
+
+/* A new reference to argument i. */
+static json_t *arg(const json_t *call, size_t i)
+{
+	return json_incref(json_object_get(json_array_get(json_object_get(call, "arguments"), i),
+	                                   "expression"));
+}
+
+static size_t arg_count(const json_t *call)
+{
+	return json_array_size(json_object_get(call, "arguments"));
+}
+
+static json_t *call1(const char *name, json_t *a)
+{
+	return ast_new_function(name, json_pack("[o]", a));
+}
+
+static json_t *call2(const char *name, json_t *a, json_t *b)
+{
+	return ast_new_function(name, json_pack("[o,o]", a, b));
+}
+
+static json_t *concat(const json_t *call)
+{
+	json_t *all = ast_new_cast(arg(call, 0), "VARCHAR");
+	for (size_t i = 1; i < arg_count(call); i++)
+		all = ast_new_operator("||", all, ast_new_cast(arg(call, i), "VARCHAR"));
+	return all;
+}
+
+/* d + INTERVAL…, where d may be text and a plain number counts days. */
+static json_t *date_shift(const json_t *call, const char *op)
+{
+	json_t *d = arg(call, 0), *by = arg(call, 1);
+	if (ast_is(d, "CONSTANT"))
+		d = ast_new_cast(d, "TIMESTAMP");
+	if (strncmp(ast_str(by, "function_name"), "to_", 3) != 0)
+		by = call1("to_days", ast_new_cast(by, "INTEGER"));
+	return ast_new_operator(op, d, by);
+}
+
+static int timestamp_diff(const json_t *call, json_t **ret, struct err *err)
+{
+	static const char *const units[] = { "microsecond", "second", "minute",  "hour", "day",
+		                             "week",        "month",  "quarter", "year" };
+	_cleanup_json_ json_t *word = arg(call, 0);
+	const char *unit =
+		json_string_value(json_array_get(json_object_get(word, "column_names"), 0));
+	for (size_t i = 0; unit && i < ARRAY_LEN(units); i++) {
+		if (!str_caseeqs(str_of(unit), units[i]))
+			continue;
+		*ret = ast_new_function("date_sub",
+		                        json_pack("[o,o,o]", ast_new_string(units[i]),
+		                                  ast_new_cast(arg(call, 1), "TIMESTAMP"),
+		                                  ast_new_cast(arg(call, 2), "TIMESTAMP")));
+		return 0;
+	}
+	return err_set(err, SQL_ERR(1064),
+	               "TIMESTAMPDIFF: the unit is one of MICROSECOND, SECOND, MINUTE, HOUR, DAY, "
+	               "WEEK, MONTH, QUARTER, YEAR");
+}
+
+/* MySQL's % letters of date formats and strftime's. */
+static int date_pattern(const json_t *call, json_t **ret, struct err *err)
+{
+	static const struct {
+		char from;
+		const char *to;
+	} letters[] = {
+		{ 'Y', "%Y" },          { 'y', "%y" },  { 'm', "%m" },  { 'c', "%-m" },
+		{ 'd', "%d" },          { 'e', "%-d" }, { 'H', "%H" },  { 'k', "%-H" },
+		{ 'h', "%I" },          { 'I', "%I" },  { 'l', "%-I" }, { 'i', "%M" },
+		{ 's', "%S" },          { 'S', "%S" },  { 'f', "%f" },  { 'p', "%p" },
+		{ 'M', "%B" },          { 'b', "%b" },  { 'W', "%A" },  { 'a', "%a" },
+		{ 'j', "%j" },          { 'w', "%w" },  { '%', "%%" },  { 'T', "%H:%M:%S" },
+		{ 'r', "%I:%M:%S %p" },
+	};
+	_cleanup_json_ json_t *pattern = arg(call, 1);
+	const json_t *literal = json_object_get(pattern, "literal");
+	if (strcmp(ast_str(literal, "kind"), "STRING") != 0)
+		return err_set(err, SQL_ERR(1064),
+		               "The format of DATE_FORMAT and STR_TO_DATE is a string constant");
+	_cleanup_buf_ struct buf out = BUF_INIT(64 * 1024);
+	for (const char *p = ast_str(literal, "text"); *p; p++) {
+		size_t i = 0;
+		if (*p != '%' || !p[1]) {
+			(void)buf_addc(&out, *p);
+			continue;
+		}
+		p++;
+		while (i < ARRAY_LEN(letters) && letters[i].from != *p)
+			i++;
+		if (i == ARRAY_LEN(letters))
+			return err_set(err, SQL_ERR(1064), "%%%c in a date format is not supported",
+			               *p);
+		(void)buf_adds(&out, letters[i].to);
+	}
+	if (out.overflow)
+		return err_set(err, SQL_ERR(1064), "A date format of more than 64 KiB");
+	*ret = ast_new_string(buf_cstr(&out));
+	return 0;
+}
+
+static json_t *moment(const struct sql_allow_context *cx, const char *type)
+{
+	char text[CLOCK_RFC3339_MAX];
+	clock_sql(cx->now_ms, text);
+	if (strcmp(type, "DATE") == 0)
+		text[10] = '\0';
+	return ast_new_cast(ast_new_string(text), type);
+}
+
+static json_t *unix_timestamp(const struct sql_allow_context *cx, const json_t *call)
+{
+	if (arg_count(call) == 0)
+		return ast_new_cast(ast_new_int(cx->now_ms / 1000), "BIGINT");
+	return ast_new_cast(call1("epoch", ast_new_cast(arg(call, 0), "TIMESTAMP")), "BIGINT");
+}
+
+static json_t *session_value(const struct sql_allow_context *cx, enum plan_rewrite how)
+{
+	if (how == PLAN_RW_CONNECTION_ID)
+		return ast_new_cast(ast_new_int(cx->connection_id), "BIGINT");
+	if (how == PLAN_RW_VERSION)
+		return ast_new_string(cx->version);
+	if (how == PLAN_RW_DATABASE)
+		return *cx->db ? ast_new_string(cx->db) : ast_new_cast(ast_new_null(), "VARCHAR");
+	autofree char *user = xasprintf("'%s'@'%%'", cx->user);
+	return ast_new_string(user);
+}
+
+static int rewrite_format(enum plan_rewrite how, const json_t *call, json_t **ret, struct err *err)
+{
+	json_t *pattern = NULL;
+	int rc = date_pattern(call, &pattern, err);
+	if (rc < 0)
+		return rc;
+	*ret = how == PLAN_RW_DATE_FORMAT
+	               ? call2("strftime", ast_new_cast(arg(call, 0), "TIMESTAMP"), pattern)
+	               : call2("try_strptime", arg(call, 0), pattern);
+	return 0;
+}
+
+int sql_rewrite(const struct sql_allow_context *cx, const struct plan_function *f, json_t *call,
+                json_t **ret_new, struct err *err)
+{
+	switch (f->rewrite) {
+	case PLAN_RW_NONE:
+		json_object_set_new(call, "function_name",
+		                    json_string(f->duck ? f->duck : f->name));
+		if (f->duck && strchr("%&|", f->duck[0]))
+			json_object_set_new(call, "is_operator", json_true());
+		return 0;
+	case PLAN_RW_CONCAT:
+		*ret_new = concat(call);
+		return 0;
+	case PLAN_RW_DATE_ADD:
+	case PLAN_RW_DATE_SUB:
+		*ret_new = date_shift(call, f->rewrite == PLAN_RW_DATE_ADD ? "+" : "-");
+		return 0;
+	case PLAN_RW_DATEDIFF:
+		*ret_new = ast_new_function("date_diff",
+		                            json_pack("[o,o,o]", ast_new_string("day"),
+		                                      ast_new_cast(arg(call, 1), "DATE"),
+		                                      ast_new_cast(arg(call, 0), "DATE")));
+		return 0;
+	case PLAN_RW_TIMESTAMPDIFF:
+		return timestamp_diff(call, ret_new, err);
+	case PLAN_RW_DATE_FORMAT:
+	case PLAN_RW_STR_TO_DATE:
+		return rewrite_format(f->rewrite, call, ret_new, err);
+	case PLAN_RW_DAYOFWEEK:
+		*ret_new = ast_new_operator("+", call1("dayofweek", arg(call, 0)), ast_new_int(1));
+		return 0;
+	case PLAN_RW_WEEKDAY:
+		*ret_new = ast_new_operator("-", call1("isodow", arg(call, 0)), ast_new_int(1));
+		return 0;
+	case PLAN_RW_UNIX_TIMESTAMP:
+		*ret_new = unix_timestamp(cx, call);
+		return 0;
+	case PLAN_RW_FROM_UNIXTIME:
+		*ret_new = call1("make_timestamp",
+		                 ast_new_operator("*", ast_new_cast(arg(call, 0), "BIGINT"),
+		                                  ast_new_int(1000000)));
+		return 0;
+	case PLAN_RW_NOW:
+		*ret_new = moment(cx, "TIMESTAMP");
+		return 0;
+	case PLAN_RW_TODAY:
+		*ret_new = moment(cx, "DATE");
+		return 0;
+	case PLAN_RW_REGEXP:
+		*ret_new = call2("regexp_matches", arg(call, 0), arg(call, 1));
+		return 0;
+	case PLAN_RW_DATE:
+		*ret_new = ast_new_cast(arg(call, 0), "DATE");
+		return 0;
+	case PLAN_RW_LOCATE:
+		*ret_new = call2("instr", arg(call, 1), arg(call, 0));
+		return 0;
+	case PLAN_RW_COALESCE:
+		*ret_new = ast_new_coalesce(arg(call, 0), arg(call, 1));
+		return 0;
+	case PLAN_RW_TEXT:
+		*ret_new = ast_new_cast(json_incref(call), "VARCHAR");
+		return 0;
+	default:
+		*ret_new = session_value(cx, f->rewrite);
+		return 0;
+	}
+}
