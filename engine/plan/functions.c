@@ -242,3 +242,12 @@ const struct plan_function *plan_function(const char *name)
 	}
 	return NULL;
 }
+
+const struct plan_function *plan_function_called(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		if (table[i].duck && strcmp(table[i].duck, name) == 0)
+			return &table[i];
+	}
+	return plan_function(name);
+}

@@ -52,5 +52,7 @@ struct plan_function {
 
 /* By name without regard to case; NULL: not allowed. */
 const struct plan_function *plan_function(const char *name);
+/* The same for a name in a tree that sql/allow.c has been through, where DuckDB's names stand. */
+const struct plan_function *plan_function_called(const char *name);
 
 #endif

@@ -86,7 +86,7 @@ static int put_string(struct norm *n, struct sql_token *t)
 			rc = put_quoted(n, t, '\'');
 		if (rc == 0) { /* and the opening one of this */
 			memmove(n->out->p + joint, n->out->p + joint + 1, n->out->len - joint - 1);
-			n->out->len--;
+			n->out->p[--n->out->len] = '\0';
 		}
 	}
 	struct str text = { n->out->p + at, n->out->len - at };
@@ -145,6 +145,7 @@ static int put_separator(struct norm *n, struct frame *f)
 	rc = put_quoted(n, &t, '\'');
 	if (rc < 0)
 		return rc;
+	(void)buf_addc(n->out, ' ');
 	autofree char *text = xstrndup(n->out->p + end, n->out->len - end);
 	n->out->len = end;
 	return insert(n, f->order_at ? f->order_at : end, text, strlen(text));
@@ -216,8 +217,10 @@ static int put_keyword(struct norm *n, const struct sql_token *t, bool *ret_done
 		return put_interval(n);
 	if (is_word(t, "SEPARATOR") && f->concat)
 		return put_separator(n, f);
-	if ((is_word(t, "SEMI") || is_word(t, "ANTI")) && is_word(&n->back[0], "LEFT"))
+	if ((is_word(t, "SEMI") || is_word(t, "ANTI")) && is_word(&n->back[0], "LEFT")) {
 		n->out->len = n->back_at; /* LEFT SEMI JOIN: what DuckDB calls SEMI JOIN */
+		(void)buf_addc(n->out, ' ');
+	}
 	if (is_word(t, "FROM") && is_word(&n->next, "DUAL")) {
 		struct sql_token dual;
 		return advance(n, &dual);
@@ -310,14 +313,15 @@ static int normalise(struct norm *n)
 		if (is_op(&t, ";") && n->next.kind == SQL_TOK_END)
 			return 0;
 		size_t at = n->out->len;
-		struct sql_token before[2] = { n->back[0], n->back[1] };
+		/* One space where there was white space or a comment: names of columns come from this text. */
+		if (at > 0 && t.at > end)
+			(void)buf_addc(n->out, ' ');
 		rc = put(n, &t);
 		if (rc < 0)
 			return n->err->code ? rc : refuse(n, &t, "the statement is too long");
-		/* put() may have taken more tokens: then the last one stands in back[0]. */
-		if (n->back[0].at == before[0].at)
-			n->back[1] = before[0];
-		n->back[2] = before[1];
+		end = n->last.at + n->last.text.len;
+		n->back[1] = n->back[0];
+		n->back[0] = n->last;
 		n->back_at = at;
 	}
 	return rc;

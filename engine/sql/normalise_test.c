@@ -17,7 +17,7 @@ static void spelling_becomes_duckdbs(void **state)
 		const char *from, *to;
 	} cases[] = {
 		{ "select 1", "select 1" },
-		{ "select `a b`, `x``y` from `t`;", "select \"a b\", \"x\"\"y\" from \"t\"" },
+		{ "select `a b`, `x``y` from `t`;", "select \"a b\", \"x`y\" from \"t\"" },
 		{ "select `a\"b`", "select \"a\"\"b\"" },
 		{ "select \"it's\", 'it\\'s', 'a''b'", "select 'it''s', 'it''s', 'a''b'" },
 		{ "select 'a' 'b'", "select 'ab'" },
@@ -42,8 +42,8 @@ static void spelling_becomes_duckdbs(void **state)
 		{ "select cast(a as signed integer), cast(b as unsigned)",
 		  "select cast(a as signed ), cast(b as unsigned)" },
 		{ "select group_concat(a order by b desc separator ';')",
-		  "select group_concat(a, ';' order by b desc )" },
-		{ "select group_concat(a separator '-')", "select group_concat(a , '-')" },
+		  "select group_concat(a , ';' order by b desc )" },
+		{ "select group_concat(a separator '-')", "select group_concat(a , '-' )" },
 		{ "select * from a left semi join b on a.x = b.x",
 		  "select * from a semi join b on a.x = b.x" },
 		{ "select left(a, 2) from a left join b on true",
@@ -57,12 +57,15 @@ static void spelling_becomes_duckdbs(void **state)
 		{ "select date '2020-01-01'", "select date '2020-01-01'" },
 		{ "SELECT /*+ SET_VAR(x=1) */ 1", "SELECT 1" },
 	};
+	int bad = 0;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		_cleanup_buf_ struct buf out = BUF_INIT(1024);
 		struct err err = ERR_INIT;
 		assert_int_equal(sql_normalise(str_of(cases[i].from), &out, &err), 0);
-		assert_string_equal(buf_cstr(&out), cases[i].to);
+		if (strcmp(buf_cstr(&out), cases[i].to) != 0)
+			print_error("%s\n%s\n%s\n", cases[i].from, buf_cstr(&out), cases[i].to), bad++;
 	}
+	assert_int_equal(bad, 0);
 }
 
 static void what_cannot_be_said_is_refused(void **state)
