@@ -178,17 +178,16 @@ static int from_values(struct from *f, json_t *ref)
 	int rc = bind_outer(f, ref, "values");
 	if (rc < 0)
 		return rc;
+	size_t first = f->s->columns.n;
 	for (i = 0; i < width; i++)
-		vec_push(&names, xasprintf("column_%zu", i));
-	rc = add_derived(f, ref, ast_str(ref, "alias"), &names, true);
+		vec_push(&names, xasprintf("col%zu", i)); /* DuckDB's own */
+	json_object_set_new(ref, "column_name_alias", json_array());
+	rc = add_derived(f, ref, ast_str(ref, "alias"), &names, false);
 	bind_names_free(&names);
-	json_t *numbered = json_array();
-	for (i = 0; i < width; i++) {
-		char number[24];
-		snprintf(number, sizeof(number), "c%zu", i);
-		json_array_append_new(numbered, json_string(number));
+	for (i = 0; rc == 0 && i < width; i++) {
+		free(f->s->columns.v[first + i].name);
+		f->s->columns.v[first + i].name = xasprintf("column_%zu", i);
 	}
-	json_object_set_new(ref, "column_name_alias", numbered);
 	return rc;
 }
 

@@ -29,7 +29,7 @@ struct run_task {
 	int attempts; /* begun so far; the last one's number is attempts - 1 */
 	int crashes;
 	json_t *answer; /* of the attempt that is done */
-	bool avoid; /* the attempt before failed by itself: rather another node */
+	bool avoid;     /* the attempt before failed by itself: rather another node */
 	char *url, *body;
 	struct http_call call; /* of the attempt that runs */
 	struct http_reply reply;

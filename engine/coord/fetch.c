@@ -70,10 +70,10 @@ static int run_get(struct run *r, struct spool *s, const char *url, bool *ret_ag
 	http_reply_free(&r->fetched);
 	r->fetched = (struct http_reply)HTTP_REPLY_INIT;
 	r->fetch = (struct http_call){ .url = url,
-		                  .bearer = r->token.len ? buf_cstr(&r->token) : NULL,
-		                  .by = r->job->by,
-		                  .on_body = on_body,
-		                  .arg = s };
+		                       .bearer = r->token.len ? buf_cstr(&r->token) : NULL,
+		                       .by = r->job->by,
+		                       .on_body = on_body,
+		                       .arg = s };
 	int rc = http_batch_add(r->batch, &r->fetch, &r->fetched, r, r->err);
 	if (rc < 0)
 		return rc;

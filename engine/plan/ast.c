@@ -90,6 +90,8 @@ static int drop_noise(void *arg, json_t *node, struct err *err)
 	json_object_del(node, "query_location");
 	json_object_del(node, "query_location_length");
 	json_object_del(node, "qualified_name");
+	if (json_object_get(node, "class") && !json_object_get(node, "alias"))
+		json_object_set_new(node, "alias", json_string(""));
 	return 0;
 }
 

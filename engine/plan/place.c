@@ -13,6 +13,8 @@
 /* A filter keeps this part of the rows, when nothing better is known. */
 #define FILTER_KEEPS 0.2
 
+enum { ONE_TASK_BYTES = 16 * 1024 * 1024 };
+
 void plan_place_free(struct plan_place *p)
 {
 	free(p->of);
@@ -61,8 +63,31 @@ bool plan_reads(const struct planner *p, const struct plan_table *t, size_t node
 	return p->in->nodes[node].role == META_BE;
 }
 
-static int place_tablets(struct planner *p, const struct plan_table *t, struct plan_place *ret)
+static bool reads_table(const struct planner *p, size_t node, void *arg)
 {
+	return plan_reads(p, arg, node);
+}
+
+int64_t plan_near_bytes(const struct planner *p, const struct plan_table *t, size_t node)
+{
+	int64_t near = 0;
+	if (t->storage == META_BUCKET)
+		return p->in->nodes[node].role == META_CN
+		               ? t->bytes / (int64_t)plan_count(p, META_CN)
+		               : 0;
+	for (size_t i = 0; i < t->n_tablets; i++)
+		near += has_replica(p, &t->tablets[i], node) ? t->tablets[i].bytes : 0;
+	return near;
+}
+
+static int place_tablets(struct planner *p, struct plan_table *t, struct plan_place *ret)
+{
+	/* A small table is one task when one node has all of it. */
+	int one = t->bytes <= ONE_TASK_BYTES ? plan_pick(p, reads_table, t) : -1;
+	for (size_t i = 0; one >= 0 && i < t->n_tablets; i++)
+		ret->of[i] = (size_t)one;
+	if (one >= 0)
+		return 0;
 	autofree int64_t *load = xcalloc(p->in->n_nodes + 1, sizeof(*load));
 	for (size_t i = 0; i < t->n_tablets; i++) {
 		size_t best = SIZE_MAX;
@@ -121,7 +146,7 @@ static int place_objects(struct planner *p, const struct plan_table *t, struct p
 	return 0;
 }
 
-int plan_place(struct planner *p, const struct plan_table *t, struct plan_place *ret)
+int plan_place(struct planner *p, struct plan_table *t, struct plan_place *ret)
 {
 	bool local = t->storage == META_LOCAL;
 	ret->n = local ? t->n_tablets : t->n_objects;

@@ -20,10 +20,12 @@ struct plan_place { /* piece i (tablet or object) is read by node of[i] */
 };
 void plan_place_free(struct plan_place *p);
 /* Tablets to their live replicas, objects to CNs, both evened out by bytes. */
-int plan_place(struct planner *p, const struct plan_table *t, struct plan_place *ret);
+int plan_place(struct planner *p, struct plan_table *t, struct plan_place *ret);
 
 /* Whether this node alone can read the whole table. */
 bool plan_reads(const struct planner *p, const struct plan_table *t, size_t node);
+/* How much of it the node has, or would have as one CN of all. */
+int64_t plan_near_bytes(const struct planner *p, const struct plan_table *t, size_t node);
 size_t plan_count(const struct planner *p, enum meta_role role);
 /* Of the nodes that pass, the one that `spread` picks; -1: none. */
 int plan_pick(const struct planner *p,

@@ -23,10 +23,10 @@ static int wanted_role(const struct planner *p)
 	return strcmp(ast_str(p->in->output, "kind"), "tablets") == 0 ? META_BE : -1;
 }
 
-struct direct { /* how much of what the query reads a node can read itself */
+struct direct { /* what of the query's tables a node has */
 	size_t node;
-	size_t scans;
-	int64_t bytes;
+	size_t scans;  /* that it can read whole */
+	int64_t bytes; /* roughly, that need not travel to it */
 };
 
 static struct direct direct_at(const struct planner *p, size_t node)
@@ -35,11 +35,11 @@ static struct direct direct_at(const struct planner *p, size_t node)
 	bool only_cn = plan_count(p, META_CN) == 1;
 	for (size_t i = 0; i < p->q->n_scans; i++) {
 		const struct plan_table *t = p->q->scans[i].table;
+		d.bytes += plan_near_bytes(p, t, node);
 		/* Objects stay with the CN whose cache has them, unless there is one CN. */
 		if (!plan_reads(p, t, node) || (t->storage == META_BUCKET && !only_cn))
 			continue;
 		d.scans++;
-		d.bytes += t->bytes;
 	}
 	return d;
 }

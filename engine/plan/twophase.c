@@ -38,6 +38,22 @@ static bool is_number_type(const char *type)
 	return false;
 }
 
+static bool is_number(const struct plan_query *q, json_t *e);
+
+static bool is_number_case(const struct plan_query *q, const json_t *e)
+{
+	size_t i;
+	json_t *check, *otherwise = json_object_get(e, "else_expr");
+	json_array_foreach(json_object_get(e, "case_checks"), i, check)
+	{
+		if (!is_number(q, json_object_get(check, "then_expr")))
+			return false;
+	}
+	return strcmp(ast_str(json_object_get(otherwise, "literal"), "kind"), "NULL_LITERAL") ==
+	               0 ||
+	       is_number(q, otherwise);
+}
+
 /* Whether an expression is surely a number, so that its average is a sum over a count. */
 static bool is_number(const struct plan_query *q, json_t *e)
 {
@@ -54,6 +70,8 @@ static bool is_number(const struct plan_query *q, json_t *e)
 		return strcmp(kind, "INTEGER") == 0 || strcmp(kind, "NUMERIC") == 0;
 	if (ast_is(e, "CAST"))
 		return is_number_type(ast_str(json_object_get(e, "type_expr"), "type_name"));
+	if (ast_is(e, "CASE"))
+		return is_number_case(q, e);
 	const struct plan_function *f = plan_function_called(ast_str(e, "function_name"));
 	if (!ast_is(e, "FUNCTION") || !f || !(f->flags & PLAN_FN_NUMERIC))
 		return false;

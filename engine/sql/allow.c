@@ -16,7 +16,7 @@ struct allow {
 	struct err *err;
 };
 
-/* What each kind of node may say. "key:X", X being E expression(s), R table reference, N query node, Q {node}, M
+/* What each kind of node may say. "key:X", X being E expression(s), R table reference, F table function, N query node, Q {node}, M
  * modifiers, O orders, A arguments, C common table expressions, W when/then pairs, T type, S any scalar or list of
  * scalars, L literal; "key=A|B": one of these words. A key that is not named must be empty, false or null. */
 struct kind {
@@ -41,7 +41,7 @@ static const struct kind tables[] = {
 	          "nearest_order_type:S" },
 	{ "SUBQUERY", "alias:S subquery:Q column_name_alias:S" },
 	{ "TABLE_FUNCTION",
-	  "alias:S function:E column_name_alias:S with_ordinality=WITHOUT_ORDINALITY" },
+	  "alias:S function:F column_name_alias:S with_ordinality=WITHOUT_ORDINALITY" },
 	{ "EXPRESSION_LIST", "alias:S values:E expected_names:S column_name_alias:S" },
 	{ "EMPTY", "alias:S" },
 };
@@ -125,7 +125,8 @@ static bool is_empty(const json_t *v)
 {
 	if (json_is_object(v) || json_is_array(v))
 		return json_object_size(v) == 0 && json_array_size(v) == 0;
-	return json_is_null(v) || json_is_false(v) || (json_is_string(v) && !json_string_length(v));
+	return !v || json_is_null(v) || json_is_false(v) ||
+	       (json_is_string(v) && !json_string_length(v));
 }
 
 static bool is_scalars(const json_t *v)
@@ -322,18 +323,17 @@ static int allow_expression(struct allow *a, json_t *e, json_t **ret_new)
 	return rc;
 }
 
-static int allow_table_function(struct allow *a, json_t *ref)
+static int allow_table_function(struct allow *a, json_t *call)
 {
-	json_t *call = json_object_get(ref, "function");
+	static const struct kind k = { "FUNCTION", "function_name:S arguments:A order_bys:M" };
 	const char *name = ast_str(call, "function_name");
 	const struct plan_function *f = plan_function(name);
 	if (!f || !(f->flags & PLAN_FN_TABLE))
 		return refuse(a, "table function", name);
-	static const struct kind k = { "FUNCTION", "function_name:S arguments:A order_bys:M" };
-	int rc = allow_keys(a, call, &k);
-	if (rc == 0)
-		rc = allow_keys(a, ref, &tables[3]);
-	return rc;
+	size_t n = json_array_size(json_object_get(call, "arguments"));
+	if (n < f->min_args || n > f->max_args)
+		return refuse(a, "this number of arguments of", name);
+	return allow_keys(a, call, &k);
 }
 
 static int allow_literal(struct allow *a, json_t *v)
@@ -374,9 +374,9 @@ static int allow_object(struct allow *a, json_t *v, char what, json_t **ret_new)
 	case 'E':
 		return allow_expression(a, v, ret_new);
 	case 'R':
-		if (strcmp(ast_type(v), "TABLE_FUNCTION") == 0)
-			return allow_table_function(a, v);
 		return allow_kind(a, v, tables, ARRAY_LEN(tables), ast_type(v));
+	case 'F':
+		return allow_table_function(a, v);
 	case 'N':
 		return allow_kind(a, v, nodes, ARRAY_LEN(nodes), ast_type(v));
 	case 'M':

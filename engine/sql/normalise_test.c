@@ -63,7 +63,8 @@ static void spelling_becomes_duckdbs(void **state)
 		struct err err = ERR_INIT;
 		assert_int_equal(sql_normalise(str_of(cases[i].from), &out, &err), 0);
 		if (strcmp(buf_cstr(&out), cases[i].to) != 0)
-			print_error("%s\n%s\n%s\n", cases[i].from, buf_cstr(&out), cases[i].to), bad++;
+			print_error("%s\n%s\n%s\n", cases[i].from, buf_cstr(&out), cases[i].to),
+				bad++;
 	}
 	assert_int_equal(bad, 0);
 }
