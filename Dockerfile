@@ -17,13 +17,8 @@ COPY operator operator
 COPY scaler scaler
 COPY crds crds
 # The object files live in a cache of the builder: a second image build compiles
-# only what changed. mtimes come from the context, so make sees it.
-RUN --mount=type=cache,id=roost-obj,target=/src/build/obj \
-    mv third_party/Makefile . && mkdir -p build && mv third_party build/third_party && \
-    make CC=gcc release && \
-    mkdir -p /out/duckdb && cp build/roost-operator build/roost-scaler build/roost-fe build/roost-be build/roost-duck /out/ && \
-    cp -P build/third_party/duckdb/lib/* /out/duckdb/ && \
-    strip --strip-debug /out/roost-*
+# only what changed.
+RUN --mount=type=cache,id=roost-obj,target=/src/build/obj engine/image/compile.sh
 
 FROM docker.io/library/debian:bookworm-slim AS engine
 COPY e2e/tools/packages.run /tmp/
