@@ -67,18 +67,16 @@ static void learn_self(struct node *n, const char *host)
 static int accept_heartbeat(struct node *n, struct http_req *req, const json_t *message,
                             struct err *err)
 {
-	int64_t cluster = data_get_int(message, "cluster_id", 0);
-	int64_t id = data_get_int(message, "node_id", 0);
-	const char *fe = data_get_str(message, "fe");
-	if (cluster < 1 || id < 1 || !fe || !node_address_valid(fe))
-		return err_set(err, -EINVAL,
-		               "heartbeat: cluster_id, node_id and fe (host:port) are wanted");
+	struct node_hello hello;
+	int rc = node_hello_decode(message, &hello, err);
+	if (rc < 0)
+		return rc;
 	(void)pthread_mutex_lock(&n->lock);
-	int rc = join(n, cluster, err);
+	rc = join(n, hello.cluster, err);
 	if (rc == 0) {
-		n->node_id = id;
+		n->node_id = hello.node;
 		n->last_heartbeat_ms = clock_mono_ms();
-		(void)snprintf(n->fe, sizeof(n->fe), "%s", fe);
+		(void)snprintf(n->fe, sizeof(n->fe), "%s", hello.fe);
 		learn_self(n, http_req_header(req, "Host"));
 	}
 	(void)pthread_mutex_unlock(&n->lock);

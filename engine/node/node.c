@@ -63,7 +63,8 @@ static int serve(struct node *n, const char *key, int port, const struct http_ro
 		.limits = { .body_bytes = RPC_BODY_MAX, .idle_s = IDLE_S, .threads = threads },
 		.token_file = n->config.token_file
 	};
-	(void)http_host_port(n->config.bind_address, port, &listen);
+	const char *host = n->config.bind_address;
+	(void)buf_addf(&listen, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
 	config.listen = buf_cstr(&listen);
 	int rc = http_server_start(&config, ret, err);
 	return rc < 0 ? err_wrap(err, "%s %d", key, port) : 0;

@@ -355,3 +355,19 @@ int node_attempt_parse(struct str path, struct store_attempt *ret, struct err *e
 	*ret = a;
 	return 0;
 }
+
+int node_hello_decode(const json_t *m, struct node_hello *ret, struct err *err)
+{
+	struct node_hello hello;
+	int rc = want_int(m, "cluster_id", 1, INT64_MAX, &hello.cluster, err);
+	if (rc == 0)
+		rc = want_int(m, "node_id", 1, INT64_MAX, &hello.node, err);
+	if (rc == 0)
+		rc = want_text(m, "fe", &hello.fe, err);
+	if (rc == 0 && !node_address_valid(hello.fe))
+		rc = err_set(err, -EINVAL, "fe: must be host:port");
+	if (rc < 0)
+		return rc;
+	*ret = hello;
+	return 0;
+}

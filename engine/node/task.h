@@ -28,6 +28,13 @@ struct node_task {
 int node_task_decode(json_t *message, struct node_task *ret, struct err *err);
 void node_task_free(struct node_task *t);
 
+/* A heartbeat of the FE; fe is borrowed from the message. */
+struct node_hello {
+	int64_t cluster, node;
+	const char *fe; /* "host:port" */
+};
+int node_hello_decode(const json_t *message, struct node_hello *ret, struct err *err);
+
 /* An OUTPUT alone, as load/begin answers it. */
 int node_output_check(const json_t *output, struct err *err);
 /* "query/stage/task/attempt", as paths carry it. */
