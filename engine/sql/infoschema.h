@@ -1,0 +1,17 @@
+/* information_schema: its tables, and a small SELECT over one of them.
+ *
+ * Thread: the session's. What clients ask when they connect or draw their tree; anything beyond is refused by name. */
+#ifndef ROOST_ENGINE_SQL_INFOSCHEMA_H
+#define ROOST_ENGINE_SQL_INFOSCHEMA_H
+
+#include "engine/sql/rows.h"
+#include "engine/sql/session_priv.h"
+
+const char *sql_infoschema_table(size_t i); /* lower case; NULL behind the last */
+/* SHOW COLUMNS of one of them; 1146. rows has the columns of SHOW [FULL] COLUMNS. */
+int sql_infoschema_columns(const char *table, bool full, struct sql_rows *rows, struct err *err);
+/* All rows of one of them; 1146, or 1235 for one that is known but not built. */
+int sql_infoschema_rows(struct sql_session *s, const char *table, struct sql_rows *rows,
+                        struct err *err);
+
+#endif
