@@ -164,7 +164,7 @@ static int choose_replication(const json_t *properties, const char *table,
 			"Table replication num should be less than or equal to the number of "
 			"available BE nodes. You can change this default by setting the "
 			"replication_num table properties. Current alive backend is [%s]. , "
-		        "table=%s",
+			"table=%s",
 			buf_cstr(&alive), table);
 	}
 	*ret = want;

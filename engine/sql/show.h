@@ -63,8 +63,7 @@ enum {
 	X(proc, "PROC", SQL_SHOW_PATH)
 
 struct sql_show {
-	int (*run)(struct sql_session *s, const struct sql_show *q, struct sql_rows *rows,
-	           struct err *err);
+	size_t kind; /* the row of SQL_SHOWS */
 	bool full, global;
 	char *db, *name, *path, *like;
 	struct sql_filter *where;
@@ -79,6 +78,8 @@ SQL_SHOWS(X)
 
 /* At SHOW. db: the session's. */
 int sql_parse_show(struct sql_parser *p, const char *db, struct sql_show *ret);
+/* The row with these words, which must be there. */
+size_t sql_show_kind(const char *words);
 void sql_show_free(struct sql_show *q);
 
 /* A table in a database ("" or NULL: the session's) for the rows; NULL with 1046, 1049 or 1146. Under meta's lock. */

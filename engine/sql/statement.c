@@ -60,7 +60,7 @@ static int parse_explain(struct sql_parser *p, struct sql_statement *st)
 	if (sql_at(p, "INSERT") || sql_at(p, "UPDATE") || sql_at(p, "DELETE"))
 		return sql_not_built(p, "EXPLAIN of anything but a query");
 	st->kind = SQL_STATEMENT_SHOW;
-	st->show.run = sql_show_columns;
+	st->show.kind = sql_show_kind("COLUMNS");
 	st->show.limit = -1;
 	int rc = sql_expect_qualified(p, "a query or a table", &st->show.db, &st->show.name);
 	(void)sql_accept(p, "ALL");

@@ -191,7 +191,7 @@ static void definitions(void **state)
 		{ "create table t (a int,)", "error 1064" },
 		{ "create table t (a int, A bigint)", "error 1060 Duplicate column name 'A'" },
 		{ "create table t (a text2)",
-		  "error 1064 Getting syntax error at line 1, column 16" },
+		  "error 1064 Getting syntax error at line 1, column 18" },
 		{ "create table t (a json)", "error 1235 the type JSON" },
 		{ "create table t (a array<int>)", "error 1235 the type ARRAY" },
 		{ "create table t (a int unsigned)", "error 1235 UNSIGNED" },
