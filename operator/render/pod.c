@@ -231,6 +231,18 @@ static void pod_defaults(const struct model_part *p, enum model_role role, json_
 		json_object_set_new(pod, "sidecars", json_deep_copy(p->sidecars));
 }
 
+/* Roost's image needs no capability and none of the rarer system calls; upstream's pods stay as they are. */
+static void pod_security(const struct model_cluster *m, const struct model_part *p, json_t *pod)
+{
+	const json_t *own = data_get(p->spec, "capabilities");
+	if (json_is_object(own))
+		json_object_set_new(pod, "capabilities", json_deep_copy(own));
+	else if (m->engine)
+		json_object_set_new(pod, "capabilities", json_pack("{s:[s]}", "drop", "ALL"));
+	if (m->engine)
+		json_object_set_new(pod, "seccomp", json_pack("{s:s}", "type", "RuntimeDefault"));
+}
+
 static void set_unless_null(json_t *pod, const char *key, json_t *value)
 {
 	if (value)
@@ -244,6 +256,7 @@ int render_pod(const struct model_cluster *m, enum model_role role,
 	_cleanup_json_ json_t *pod = json_object();
 	int web = role == MODEL_FE ? p->ports.http : p->ports.web;
 	pod_defaults(p, role, pod);
+	pod_security(m, p, pod);
 	json_object_set_new(pod, "labels", pod_labels(m, role));
 	json_object_set_new(pod, "env", pod_env(m, role, options));
 	json_object_set_new(pod, "ports", pod_ports(&p->ports, role));

@@ -266,7 +266,7 @@ static void goldens(void **state)
 			n++;
 		}
 	closedir(d);
-	assert_true(n >= 6);
+	assert_true(n >= 7);
 }
 
 /* ---- single facts ---- */
