@@ -3,6 +3,7 @@
 # /out. Object files of earlier builds lie in a cache, but the builder gives every
 # source the same time stamp, so make cannot see what changed: the sources' sums do.
 set -euo pipefail
+trap 'echo "compile.sh: error at line $LINENO" >&2' ERR
 cache=build/obj
 sums=$cache/.sources.sha256
 
@@ -13,7 +14,7 @@ if [ -d third_party ]; then
   mv third_party build/third_party
 fi
 
-find Makefile lib engine operator scaler crds e2e/tools e2e/bench -type f -print0 2>/dev/null |
+find Makefile lib engine operator scaler crds e2e/tools -type f -print0 |
   sort -z | xargs -0 sha256sum >/tmp/sources.sha256
 cat build/third_party/*/stamp >>/tmp/sources.sha256 2>/dev/null || true
 changed=$(comm -13 <(sort "$sums" 2>/dev/null) <(sort /tmp/sources.sha256) | sed 's/^[0-9a-f]*  //')
