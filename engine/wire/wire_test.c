@@ -411,7 +411,8 @@ static void prepared_statements(void **state)
 	outs[7] = (MYSQL_BIND){ .buffer_type = MYSQL_TYPE_DATETIME, .buffer = &t };
 	outs[9].is_null = &is_null;
 	assert_int_equal(mysql_stmt_bind_result(s, outs), 0);
-	assert_int_equal(mysql_stmt_fetch(s), MYSQL_DATA_TRUNCATED); /* the columns bound to nothing */
+	assert_int_equal(mysql_stmt_fetch(s),
+	                 MYSQL_DATA_TRUNCATED); /* the columns bound to nothing */
 	assert_true(big == INT64_MAX && d > 0.49 && d < 0.51 && is_null);
 	assert_true(t.year == 2024 && t.month == 2 && t.day == 29 && t.hour == 12);
 	mysql_stmt_close(s);
