@@ -396,9 +396,13 @@ static void the_scalers_wish_reaches_scale(void **state)
 	                  url);
 	assert_int_equal(kube_config_parse(str_of(file), NULL, &k, &err), 0);
 	observe_store_event(store, 0, KUBE_PUT, cr);
-	struct observe_scale_config sc = {
-		.kube = k, .url = url, .store = store, .may_write = yes, .serves = serves_all
-	};
+	assert_int_equal(fd_write_file(token, "t0ken\nolder\n", 12, 0600, &err), 0);
+	struct observe_scale_config sc = { .kube = k,
+		                           .url = url,
+		                           .token_file = token,
+		                           .store = store,
+		                           .may_write = yes,
+		                           .serves = serves_all };
 	assert_int_equal(observe_scale_start(&sc, &scale, &err), 0);
 	/* 503: nothing happens. */
 	wait_for(&b.asks, 2);
