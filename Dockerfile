@@ -18,7 +18,9 @@ COPY scaler scaler
 COPY crds crds
 # The object files live in a cache of the builder: a second image build compiles
 # only what changed.
-RUN --mount=type=cache,id=roost-obj,target=/src/build/obj engine/image/compile.sh
+# FRESH with any value compiles everything (e2e/cluster/double-build).
+ARG FRESH=
+RUN --mount=type=cache,id=roost-obj,target=/src/build/obj engine/image/compile.sh $FRESH
 
 FROM docker.io/library/debian:bookworm-slim AS engine
 COPY e2e/tools/packages.run /tmp/

@@ -32,7 +32,7 @@ ARROWS = {
     "engine/conf": LIB[:2],
     "engine/exchange": ["lib/base"],
     "engine/exec": LIB[:3] + LEAVES,
-    "engine/duck": LIB[:3] + LEAVES,
+    "engine/duck": LIB[:3] + LEAVES + ["engine/exec"],
     "engine/s3": LIB[:3],
     "engine/store": LIB[:3] + LEAVES + ["engine/s3"],
     "engine/node": LIB[:3] + LEAVES + ["engine/s3", "engine/store", "engine/exec"],
@@ -41,13 +41,11 @@ ARROWS = {
     "engine/cluster": LIB[:3] + LEAVES + ["engine/meta"],
 }
 ARROWS["engine/front"] = ARROWS["engine/cluster"] + ["engine/cluster", "engine/admit"]
-ARROWS["engine/coord"] = ARROWS["engine/front"] + ["engine/plan/plan.h", "engine/sql/sink.h"]
-ARROWS["engine/plan"] = ARROWS["engine/front"] + ["engine/bind/bind.h"]
-ARROWS["engine/bind"] = ARROWS["engine/front"] + ["engine/sql/sink.h"]
-ARROWS["engine/sql"] = ARROWS["engine/front"] + ["engine/coord", "engine/plan", "engine/bind", "engine/exec"]
+ARROWS["engine/coord"] = ARROWS["engine/front"] + ["engine/sql/sink.h"]
+ARROWS["engine/plan"] = ARROWS["engine/coord"] + ["engine/coord"]
+ARROWS["engine/bind"] = ARROWS["engine/plan"] + ["engine/plan"]
+ARROWS["engine/sql"] = ARROWS["engine/bind"] + ["engine/bind", "engine/exec"]
 ARROWS["engine/wire"] = ARROWS["engine/sql"] + ["engine/sql"]
-for room in ("coord", "plan", "bind"):
-    ARROWS[f"engine/{room}"] = list(ARROWS[f"engine/{room}"]) + ["engine/sql/sink.h"]
 
 PREFIXES = {
     "lib/base": "err_ log_ buf_ str_ map_ mem_ x clock_ deadline_ fd_ crc",

@@ -1,5 +1,5 @@
 #!/bin/bash
-# compile.sh: `make release` in the image build's first stage, and the programs into
+# compile.sh [FRESH]: `make release` in the image build's first stage, and the programs into
 # /out. Object files of earlier builds lie in a cache, but the builder gives every
 # source the same time stamp, so make cannot see what changed: the sources' sums do.
 set -euo pipefail
@@ -8,6 +8,7 @@ cache=build/obj
 sums=$cache/.sources.sha256
 
 mkdir -p "$cache" build
+if [ $# -gt 0 ]; then find "$cache" -mindepth 1 -delete; fi
 # Sources come from the context beside Makefile; see the Dockerfile.
 if [ -d third_party ]; then
   mv third_party/Makefile .
@@ -36,3 +37,4 @@ mkdir -p /out/duckdb
 cp build/roost-{operator,scaler,fe,be,duck} /out/
 cp -P build/third_party/duckdb/lib/* /out/duckdb/
 strip --strip-debug /out/roost-*
+sha256sum /out/roost-*
