@@ -137,9 +137,8 @@ static bool choose_node(const struct run *r, struct run_task *t)
 static int launch(struct run *r, struct run_task *t)
 {
 	if (t->attempts >= RPC_ATTEMPTS_MAX)
-		return err_set(r->err, t->last.code < 0 ? t->last.code : -EIO,
-		               "task %zu.%zu failed %d times: %.400s", t->stage, t->task,
-		               t->attempts, t->last.msg);
+		return err_set(r->err, SQL_ERR(1105), "task %zu.%zu failed %d times: %.400s",
+		               t->stage, t->task, t->attempts, t->last.msg);
 	if (!choose_node(r, t)) {
 		*r->err = t->last;
 		return COORD_REPLAN;
@@ -196,7 +195,7 @@ static void input_lost(struct run *r, const json_t *input)
 		return;
 	struct run_task *t = &r->tasks[r->first[stage] + (size_t)task];
 	if (t->state == TASK_DONE && (!node || strcmp(node, r->d->nodes[t->node].rpc) == 0)) {
-		t->last = (struct err){ .code = -ENODATA, .msg = "its output was lost" };
+		t->last = (struct err){ .code = SQL_ERR(1105), .msg = "its output was lost" };
 		wait_again(t);
 	}
 }
