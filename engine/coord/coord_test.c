@@ -312,90 +312,69 @@ static int run_once(struct coord *c, const struct coord_dag *d, int64_t ms,
 	return rc;
 }
 
+static const struct {
+	const char *name;
+	size_t a, b, c;
+	bool stand_ins;
+	struct rule rule;
+	int rc, attempts;
+	const char *words;
+} fault_cases[] = {
+	{ "all is well", 0, 1, 0, true, { 9, 9, OK, 0 }, 0, 3, "" },
+	{ "a proxy answers", 0, 1, 0, true, { 0, 1, NOT_JSON, 1 }, 0, 4, "" },
+	{ "draining", 0, 1, 0, true, { 0, 1, DRAINING, 1 }, 0, 4, "" },
+	{ "draining, nobody else",
+	  0,
+	  1,
+	  0,
+	  false,
+	  { 0, 1, DRAINING, 1 },
+	  COORD_REPLAN,
+	  2,
+	  "draining" },
+	{ "one crash", 0, 1, 0, true, { 1, 0, CRASHED, 1 }, 0, 4, "" },
+	{ "two crashes", 0, 1, 0, true, { 1, 0, CRASHED, 2 }, SQL_ERR(1105), 4, "died" },
+	{ "an input is lost", 0, 1, 0, true, { 1, 0, LOST, 1 }, 0, 5, "" },
+	{ "and lost again", 0, 1, 0, true, { 1, 0, LOST, 3 }, 0, 9, "" },
+	{ "and always", 0, 1, 0, true, { 1, 0, LOST, 99 }, SQL_ERR(1105), -1, "4 times" },
+	{ "trouble of the worker", 0, 1, 0, true, { 0, 0, RETRYABLE, 2 }, 0, 5, "" },
+	{ "lasting trouble", 0, 1, 0, true, { 0, 0, RETRYABLE, 99 }, SQL_ERR(1105), -1, "4 times" },
+	{ "trouble for good", 0, 1, 0, true, { 0, 0, FATAL, 1 }, SQL_ERR(1105), -1, "disk" },
+	{ "the statement's fault",
+	  0,
+	  1,
+	  0,
+	  true,
+	  { 1, 0, SQL, 1 },
+	  SQL_ERR(1064),
+	  3,
+	  "Conversion Error" },
+	{ "memory", 0, 1, 0, true, { 0, 1, OOM, 1 }, SQL_ERR(1064), -1, "exceed limit" },
+	{ "connections break", 0, BROKEN, 0, true, { 9, 9, OK, 0 }, 0, 3, "" },
+	{ "of the last stage", 0, 1, BROKEN, true, { 9, 9, OK, 0 }, 0, 3, "" },
+	{ "and nobody else", 0, BROKEN, 0, false, { 9, 9, OK, 0 }, COORD_REPLAN, -1, "connection" },
+	{ "the result is lost", 0, 1, 0, true, { -1, -1, LOST_RESULT, 1 }, 0, 4, "" },
+};
+
 static void faults_cost_time_not_results(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *name;
-		size_t a, b, c;
-		bool stand_ins;
-		struct rule rule;
-		int rc, attempts;
-		const char *words;
-	} cases[] = {
-		{ "all is well", 0, 1, 0, true, { 9, 9, OK, 0 }, 0, 3, "" },
-		{ "a proxy answers", 0, 1, 0, true, { 0, 1, NOT_JSON, 1 }, 0, 4, "" },
-		{ "draining", 0, 1, 0, true, { 0, 1, DRAINING, 1 }, 0, 4, "" },
-		{ "draining, nobody else",
-		  0,
-		  1,
-		  0,
-		  false,
-		  { 0, 1, DRAINING, 1 },
-		  COORD_REPLAN,
-		  2,
-		  "draining" },
-		{ "one crash", 0, 1, 0, true, { 1, 0, CRASHED, 1 }, 0, 4, "" },
-		{ "two crashes", 0, 1, 0, true, { 1, 0, CRASHED, 2 }, SQL_ERR(1105), 4, "died" },
-		{ "an input is lost", 0, 1, 0, true, { 1, 0, LOST, 1 }, 0, 5, "" },
-		{ "and lost again", 0, 1, 0, true, { 1, 0, LOST, 3 }, 0, 9, "" },
-		{ "and always", 0, 1, 0, true, { 1, 0, LOST, 99 }, SQL_ERR(1105), -1, "4 times" },
-		{ "trouble of the worker", 0, 1, 0, true, { 0, 0, RETRYABLE, 2 }, 0, 5, "" },
-		{ "lasting trouble",
-		  0,
-		  1,
-		  0,
-		  true,
-		  { 0, 0, RETRYABLE, 99 },
-		  SQL_ERR(1105),
-		  -1,
-		  "4 times" },
-		{ "trouble for good",
-		  0,
-		  1,
-		  0,
-		  true,
-		  { 0, 0, FATAL, 1 },
-		  SQL_ERR(1105),
-		  -1,
-		  "disk" },
-		{ "the statement's fault",
-		  0,
-		  1,
-		  0,
-		  true,
-		  { 1, 0, SQL, 1 },
-		  SQL_ERR(1064),
-		  3,
-		  "Conversion Error" },
-		{ "memory", 0, 1, 0, true, { 0, 1, OOM, 1 }, SQL_ERR(1064), -1, "exceed limit" },
-		{ "connections break", 0, BROKEN, 0, true, { 9, 9, OK, 0 }, 0, 3, "" },
-		{ "of the last stage", 0, 1, BROKEN, true, { 9, 9, OK, 0 }, 0, 3, "" },
-		{ "and nobody else",
-		  0,
-		  BROKEN,
-		  0,
-		  false,
-		  { 9, 9, OK, 0 },
-		  COORD_REPLAN,
-		  -1,
-		  "connection" },
-		{ "the result is lost", 0, 1, 0, true, { -1, -1, LOST_RESULT, 1 }, 0, 4, "" },
-	};
 	_cleanup_(coord_freep) struct coord *c = make_coord();
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(fault_cases); i++) {
 		_cleanup_(coord_dag_freep) struct coord_dag *d =
-			make_dag(cases[i].a, cases[i].b, cases[i].c, cases[i].stand_ins);
+			make_dag(fault_cases[i].a, fault_cases[i].b, fault_cases[i].c,
+		                 fault_cases[i].stand_ins);
 		struct err err = ERR_INIT;
 		int64_t rows;
-		set_rules(&cases[i].rule, 1);
+		set_rules(&fault_cases[i].rule, 1);
 		int rc = run_once(c, d, 20000, NULL, &rows, &err);
-		if (rc != cases[i].rc || (rc == 0 && rows != 3) || !strstr(err.msg, cases[i].words))
-			fail_msg("%s: %d, %lld rows, %s", cases[i].name, rc, (long long)rows,
+		if (rc != fault_cases[i].rc || (rc == 0 && rows != 3) ||
+		    !strstr(err.msg, fault_cases[i].words))
+			fail_msg("%s: %d, %lld rows, %s", fault_cases[i].name, rc, (long long)rows,
 			         err.msg);
-		if (cases[i].attempts >= 0 && world.attempts != cases[i].attempts)
-			fail_msg("%s: %d attempts", cases[i].name, world.attempts);
-		if (cases[i].rule.fault == LOST && rc == 0)
+		if (fault_cases[i].attempts >= 0 && world.attempts != fault_cases[i].attempts)
+			fail_msg("%s: %d attempts", fault_cases[i].name, world.attempts);
+		if (fault_cases[i].rule.fault == LOST && rc == 0)
 			assert_int_equal(world.replayed, 1);
 	}
 }
