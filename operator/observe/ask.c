@@ -88,7 +88,6 @@ int observe_statement(const json_t *intent, struct buf *out)
 		const char *at = strchr(forms[i].text, '"');
 		buf_add(out, forms[i].text, (size_t)(at - forms[i].text));
 		buf_addf(out, strchr(host, ':') ? "\"[%s]:%lld\"" : "\"%s:%lld\"", host, port);
-		/* StarRocks wants it said in shared-data mode; then, and only then, it lists the name. */
 		if (warehouse && strcmp(act, "drop_node") == 0 &&
 		    warehouse[strspn(warehouse, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST"
 		                                "UVWXYZ0123456789_")] == '\0' &&

@@ -56,13 +56,15 @@ static bool other_alive(const json_t *rows, const json_t *but)
 	return false;
 }
 
+/* StarRocks wants the warehouse named where it has warehouses; Roost's engine has one pool and no such words. */
 static void intent(struct step *s, const char *act, const json_t *row)
 {
-	json_array_append_new(s->intents, json_pack("{s:s, s:s*, s:I, s:I, s:s*}", "do", act,
-	                                            "host", data_get_str(row, "host"), "port",
-	                                            (json_int_t)data_get_int(row, "port", 0),
-	                                            "generation", (json_int_t)s->m->generation,
-	                                            "warehouse", data_get_str(row, "warehouse")));
+	const char *warehouse = s->m->engine ? NULL : data_get_str(row, "warehouse");
+	json_array_append_new(s->intents,
+	                      json_pack("{s:s, s:s*, s:I, s:I, s:s*}", "do", act, "host",
+	                                data_get_str(row, "host"), "port",
+	                                (json_int_t)data_get_int(row, "port", 0), "generation",
+	                                (json_int_t)s->m->generation, "warehouse", warehouse));
 	step_ask(s, ASK_SOON_MS);
 }
 
