@@ -32,8 +32,9 @@ struct sql_server {
 	const char *
 		s3_json; /* the default storage volume as rpc.h's S3 object, or NULL: none configured */
 	const char *s3_path; /* prefix inside the bucket */
-	struct sql_connections
-		*connections; /* set by wire_start(); NULL: no SHOW PROCESSLIST, no KILL */
+	/* Made by wire_start() when NULL. It outlives the wire, since /metrics may still read it: the owner of this
+	 * struct frees it (sql_connections_free) once nothing does. NULL: no SHOW PROCESSLIST, no KILL. */
+	struct sql_connections *connections;
 };
 
 struct sql_session;

@@ -262,12 +262,11 @@ int wire_start(const struct wire_config *config, struct wire **ret, struct err *
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->gone, &attr);
 	pthread_condattr_destroy(&attr);
-	w->connections = sql_connections_new();
-	w->server->connections = w->connections;
+	if (!w->server->connections)
+		w->server->connections = sql_connections_new();
+	w->connections = w->server->connections;
 	rc = pthread_create(&w->acceptor, NULL, accept_main, w);
 	if (rc) {
-		w->server->connections = NULL;
-		sql_connections_free(w->connections);
 		pthread_cond_destroy(&w->gone);
 		pthread_mutex_destroy(&w->lock);
 		free(w);
@@ -320,8 +319,6 @@ size_t wire_stop(struct wire *w, int64_t grace_ms)
 		log_warn("query_port=%d %zu statements do not end when killed", w->port, left);
 		return killed;
 	}
-	w->server->connections = NULL;
-	sql_connections_free(w->connections);
 	pthread_cond_destroy(&w->gone);
 	pthread_mutex_destroy(&w->lock);
 	free(w);

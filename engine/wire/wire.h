@@ -21,9 +21,8 @@ struct wire_config {
 	const char *listen_address; /* NULL or "": every address, IPv6 and IPv4 */
 	int port;                   /* 0: any free one, see wire_port() */
 	unsigned max_connections;   /* qe_max_connection; 0: WIRE_CONNECTIONS_DEFAULT */
-	struct sql_server
-		*server; /* its `connections` is set by wire_start() and cleared by wire_stop() */
-	const char *version; /* of the handshake: "8.0.33-roost-0.1.0" */
+	struct sql_server *server;  /* its `connections` is made here when NULL */
+	const char *version;        /* of the handshake: "8.0.33-roost-0.1.0" */
 };
 
 int wire_start(const struct wire_config *config, struct wire **ret, struct err *err);

@@ -221,6 +221,12 @@ static void start(struct fixture *f, unsigned max)
 		fail_msg("%s", err.msg);
 }
 
+static void stop(struct fixture *f)
+{
+	assert_int_equal(wire_stop(f->wire, 1000), 0);
+	sql_connections_free(f->server.connections);
+}
+
 static MYSQL *try_connect(struct fixture *f, const char *user, const char *password, const char *db,
                           unsigned long flags)
 {
@@ -286,7 +292,7 @@ static void logins(void **state)
 	assert_non_null(mysql_real_connect(m, "127.0.0.1", "root", "mypass", NULL,
 	                                   (unsigned)wire_port(f.wire), NULL, 0));
 	mysql_close(m);
-	assert_int_equal(wire_stop(f.wire, 1000), 0);
+	stop(&f);
 }
 
 static void results(void **state)
@@ -331,7 +337,7 @@ static void results(void **state)
 	huge[SQL_TEXT_MAX] = '\0';
 	check_text(m, huge, "16777216");
 	mysql_close(m);
-	assert_int_equal(wire_stop(f.wire, 1000), 0);
+	stop(&f);
 }
 
 static void several_statements(void **state)
@@ -358,7 +364,7 @@ static void several_statements(void **state)
 	assert_int_equal(mysql_errno(m), 1064);
 	check_text(m, "one; -- comment", "one");
 	mysql_close(m);
-	assert_int_equal(wire_stop(f.wire, 1000), 0);
+	stop(&f);
 }
 
 static void prepared_statements(void **state)
@@ -417,7 +423,7 @@ static void prepared_statements(void **state)
 	assert_true(t.year == 2024 && t.month == 2 && t.day == 29 && t.hour == 12);
 	mysql_stmt_close(s);
 	mysql_close(m);
-	assert_int_equal(wire_stop(f.wire, 1000), 0);
+	stop(&f);
 }
 
 struct sleeper {
@@ -462,7 +468,7 @@ static void kill_and_stop(void **state)
 	int64_t from = clock_mono_ms();
 	assert_int_equal(wire_stop(f.wire, 200), 1);
 	assert_true(clock_mono_ms() - from >= 190);
-	assert_null(f.server.connections);
+	sql_connections_free(f.server.connections);
 	pthread_join(thread, NULL);
 	assert_int_not_equal(s.no, 0);
 	mysql_close(s.m);
@@ -492,7 +498,7 @@ static void limits(void **state)
 	wait_timeout = 600;
 	mysql_close(a);
 	mysql_close(b);
-	assert_int_equal(wire_stop(f.wire, 1000), 0);
+	stop(&f);
 }
 
 /* Bytes that are no MySQL client end the connection and nothing else. */
@@ -524,7 +530,7 @@ static void strangers(void **state)
 	}
 	MYSQL *m = must_connect(&f);
 	mysql_close(m);
-	assert_int_equal(wire_stop(f.wire, 1000), 0);
+	stop(&f);
 }
 
 int main(void)
