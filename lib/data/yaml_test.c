@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "lib/base/mem.h"
+#include "lib/data/base64.h"
 #include "lib/data/json.h"
 #include "lib/data/quantity.h"
 #include "lib/data/yaml.h"
@@ -151,13 +152,33 @@ static void quantities(void **state)
 	}
 }
 
+static void base64(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *bytes; /* NULL: refused */
+	} cases[] = {
+		{ "", "" },           { "Zg==", "f" },       { "Zm8=", "fo" },  { "Zm9v", "foo" },
+		{ "Zm9vYg", "foob" }, { "/+8", "\xff\xef" }, { "Z", NULL },     { "Zm9vY", NULL },
+		{ "Zm 8", NULL },     { "Zm8=\n", NULL },    { "Zg===", NULL }, { "Z-_v", NULL },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_buf_ struct buf out = BUF_INIT(100);
+		int rc = data_base64_decode(str_of(cases[i].text), &out);
+		assert_int_equal(rc, cases[i].bytes ? 0 : -EINVAL);
+		if (cases[i].bytes)
+			assert_string_equal(buf_cstr(&out), cases[i].bytes);
+	}
+	_cleanup_buf_ struct buf small = BUF_INIT(2);
+	assert_int_equal(data_base64_decode(STR_LIT("Zm9v"), &small), -E2BIG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(values_are_typed),
-		cmocka_unit_test(bad_text_names_its_place),
-		cmocka_unit_test(all_documents),
-		cmocka_unit_test(quantities),
+		cmocka_unit_test(values_are_typed), cmocka_unit_test(bad_text_names_its_place),
+		cmocka_unit_test(all_documents),    cmocka_unit_test(quantities),
+		cmocka_unit_test(base64),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "lib/base/mem.h"
+#include "lib/data/base64.h"
 
 static int hex_digit(char c)
 {
@@ -105,54 +106,22 @@ void http_target_free(struct http_target *t)
 	t->n_params = 0;
 }
 
-static int base64_digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* out has room for in.len bytes; the length, or -EINVAL. */
-static ssize_t base64(struct str in, char *out)
-{
-	unsigned acc = 0, bits = 0;
-	size_t n = 0;
-	while (in.len && in.p[in.len - 1] == '=')
-		in.len--;
-	for (size_t i = 0; i < in.len; i++) {
-		int d = base64_digit(in.p[i]);
-		if (d < 0)
-			return -EINVAL;
-		acc = (acc << 6 | (unsigned)d) & 0xffffff;
-		bits += 6;
-		if (bits >= 8) {
-			bits -= 8;
-			out[n++] = (char)(acc >> bits & 0xff);
-		}
-	}
-	return in.len % 4 == 1 ? -EINVAL : (ssize_t)n;
-}
-
 bool http_basic_parse(const char *header, char **ret_user, char **ret_password)
 {
 	struct str text = header ? str_trim(str_of(header)) : str_of(NULL);
 	if (text.len < 6 || strncasecmp(text.p, "basic ", 6) != 0)
 		return false;
 	text = str_trim((struct str){ text.p + 6, text.len - 6 });
-	char *plain = xcalloc(1, text.len + 1);
-	ssize_t n = base64(text, plain);
-	char *colon = n > 0 ? memchr(plain, ':', (size_t)n) : NULL;
+	_cleanup_buf_ struct buf plain = BUF_INIT(text.len);
+	int rc = data_base64_decode(text, &plain);
+	char *colon = rc == 0 && plain.len ? memchr(plain.p, ':', plain.len) : NULL;
 	/* Names and passwords are C strings further on: a NUL would cut them. */
-	bool good = colon && !memchr(plain, '\0', (size_t)n);
+	bool good = colon && !memchr(plain.p, '\0', plain.len);
 	if (good) {
-		*ret_user = xstrndup(plain, (size_t)(colon - plain));
+		*ret_user = xstrndup(plain.p, (size_t)(colon - plain.p));
 		*ret_password = xstrdup(colon + 1);
 	}
-	explicit_bzero(plain, text.len);
-	free(plain);
+	if (plain.p)
+		explicit_bzero(plain.p, plain.len);
 	return good;
 }

@@ -1,0 +1,218 @@
+#include "scaler/policy/policy.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What one snapshot means, before any history. */
+struct demand {
+	int64_t node_slots; /* of one node */
+	int64_t running;    /* slots in use */
+	int64_t waiting;    /* slots asked for by queries that wait */
+	double service_s;   /* 0: unknown */
+	bool panic;         /* somebody waits for more than half of what is allowed */
+	int64_t need;       /* nodes */
+	bool worth;         /* whether more nodes than there are would help in time */
+};
+
+static int64_t at_least(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static int64_t clamp(int64_t n, const struct source_limits *l)
+{
+	return n < l->min ? l->min : n > l->max ? l->max : n;
+}
+
+static void say(struct policy_decision *d, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+static void say(struct policy_decision *d, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	(void)vsnprintf(d->reason, sizeof(d->reason), fmt, ap);
+	va_end(ap);
+}
+
+static int64_t nodes_for(double slots, int64_t node_slots)
+{
+	return (int64_t)ceil(slots / (double)node_slots - 1e-9);
+}
+
+/* ---- demand ----------------------------------------------------------------------------------- */
+
+/* A node counts only if the queued work outlasts its start, or has outlasted it already. */
+static bool worth_a_node(const struct demand *d, const struct source_snapshot *snap,
+                         const struct policy_state *s, int64_t now)
+{
+	double start_s = (double)s->start_ms / 1000;
+	int64_t lasting_ms = s->start_ms < POLICY_LASTING_MS ? s->start_ms : POLICY_LASTING_MS;
+	if (snap->slots == 0 || d->service_s <= 0)
+		return true; /* it never drains, or nobody knows when */
+	if ((double)d->waiting * d->service_s / (double)snap->slots >= start_s)
+		return true;
+	return snap->oldest_wait_s * 1000 >= (double)lasting_ms ||
+	       now - s->queue_since_ms >= lasting_ms;
+}
+
+static struct demand measure(const struct source_limits *l, const struct source_snapshot *snap,
+                             struct policy_state *s, int64_t now)
+{
+	struct demand d = { .service_s = snap->service_p50_s };
+	if (snap->slots_of_a_node > 0)
+		s->slots_of_a_node = snap->slots_of_a_node;
+	d.node_slots = at_least(l->slots_per_node ? l->slots_per_node : s->slots_of_a_node, 1);
+	/* slots_asked counts running queries too; while some wait, those that run fill the nodes. */
+	d.running =
+		snap->pending && snap->slots_asked > snap->slots ? snap->slots : snap->slots_asked;
+	d.waiting = snap->slots_asked - d.running;
+	if (d.waiting == 0)
+		s->queue_since_ms = 0;
+	else if (s->queue_since_ms == 0)
+		s->queue_since_ms = now;
+	d.panic = d.waiting > 0 && snap->oldest_wait_s > l->wait_target_s / 2;
+	/* Waiting work that a node finishes well within the target needs only its share of a node. */
+	double weight = 1;
+	if (!d.panic && d.service_s > 0 && d.service_s < l->wait_target_s)
+		weight = d.service_s / l->wait_target_s;
+	d.need = nodes_for((double)d.running + (double)d.waiting * weight, d.node_slots);
+	if (d.need == 0 && (snap->running > 0 || snap->tasks > 0) && snap->nodes > 0)
+		d.need = 1; /* not idle: the last node stays */
+	d.worth = d.waiting == 0 || worth_a_node(&d, snap, s, now);
+	if (!d.worth && d.need > snap->nodes)
+		d.need = at_least(snap->nodes, nodes_for((double)d.running, d.node_slots));
+	d.need = clamp(d.need, l);
+	return d;
+}
+
+/* ---- the window ------------------------------------------------------------------------------- */
+
+static int64_t slice_ms(const struct source_limits *l)
+{
+	return at_least(l->scale_in_window_ms / (POLICY_BUCKETS - 1), 1);
+}
+
+static void remember(const struct source_limits *l, struct policy_state *s, int64_t now,
+                     int64_t need)
+{
+	int64_t slice = now / slice_ms(l) + 1;
+	size_t i = (size_t)(slice % POLICY_BUCKETS);
+	if (s->bucket_at[i] != slice) {
+		s->bucket_at[i] = slice;
+		s->bucket_need[i] = need;
+	} else {
+		s->bucket_need[i] = at_least(s->bucket_need[i], need);
+	}
+}
+
+static int64_t peak(const struct source_limits *l, const struct policy_state *s, int64_t now)
+{
+	int64_t slice = now / slice_ms(l) + 1, most = 0;
+	for (size_t i = 0; i < POLICY_BUCKETS; i++)
+		if (s->bucket_at[i] > slice - POLICY_BUCKETS && s->bucket_at[i] <= slice)
+			most = at_least(most, s->bucket_need[i]);
+	return most;
+}
+
+/* After a start, a silence or an FE that began anew nothing is known of the past: what is there counts as
+ * needed, so that only a whole window of quiet takes a node away. */
+static void begin(const struct source_limits *l, const struct source_snapshot *snap,
+                  struct policy_state *s, int64_t now)
+{
+	if (s->begun && s->epoch == snap->epoch && now - s->last_ms <= POLICY_GAP_MS)
+		return;
+	if (!s->begun) {
+		s->desired = clamp(at_least(snap->nodes, l->replicas), l);
+		s->start_ms = POLICY_START_MS;
+	}
+	s->begun = true;
+	s->epoch = snap->epoch;
+	s->queue_since_ms = 0;
+	s->raised_ms = 0;
+	remember(l, s, now, s->desired);
+}
+
+/* ---- up and down ------------------------------------------------------------------------------ */
+
+static void learn_start(const struct source_snapshot *snap, struct policy_state *s, int64_t now)
+{
+	if (s->raised_ms == 0 || snap->nodes < s->desired)
+		return;
+	s->start_ms = (s->start_ms + (now - s->raised_ms)) / 2;
+	s->raised_ms = 0;
+}
+
+static void raise(const struct demand *d, const struct source_snapshot *snap, int64_t now,
+                  struct policy_state *s, struct policy_decision *ret)
+{
+	s->desired = d->need;
+	s->raised_ms = now;
+	if (d->waiting == 0)
+		say(ret, "floor: at least %lld", (long long)d->need);
+	else
+		say(ret, "%s: %lld slots wait up to %.1f s, %lld run", d->panic ? "panic" : "queue",
+		    (long long)d->waiting, snap->oldest_wait_s, (long long)d->running);
+}
+
+/* Whether one node less is right now; else why not. */
+static bool may_lower(const struct source_snapshot *snap, const struct policy_state *s, int64_t now,
+                      struct policy_decision *ret)
+{
+	if (now - s->stepped_ms < POLICY_STEP_MS && s->stepped_ms)
+		say(ret, "hold: a node was taken %.1f s ago", (double)(now - s->stepped_ms) / 1000);
+	else if (snap->nodes + snap->draining > s->desired)
+		say(ret, "hold: %lld nodes until the last one taken has left",
+		    (long long)(snap->nodes + snap->draining));
+	else if (snap->nodes == s->desired && snap->idle_nodes == 0)
+		say(ret, "hold: every node runs something");
+	else if (s->desired == 1 && (snap->slots_asked || snap->running || snap->tasks))
+		say(ret, "hold: not idle");
+	else
+		return true;
+	return false;
+}
+
+static void settle(const struct source_limits *l, const struct demand *d,
+                   const struct source_snapshot *snap, int64_t now, struct policy_state *s,
+                   struct policy_decision *ret)
+{
+	int64_t most = peak(l, s, now);
+	if (s->desired > l->max) {
+		s->desired = l->max;
+		say(ret, "maxReplicas is %lld", (long long)l->max);
+	} else if (d->need > s->desired) {
+		raise(d, snap, now, s, ret);
+	} else if (most < s->desired && may_lower(snap, s, now, ret)) {
+		s->desired--;
+		s->stepped_ms = now;
+		s->raised_ms = 0;
+		say(ret, "down: at most %lld needed for %lld s", (long long)most,
+		    (long long)(l->scale_in_window_ms / 1000));
+	} else if (most >= s->desired && d->need < s->desired) {
+		say(ret, "hold: %lld needed within the last %lld s", (long long)most,
+		    (long long)(l->scale_in_window_ms / 1000));
+	} else if (!d->worth) {
+		say(ret, "hold: the queue drains sooner than a node starts (%.1f s)",
+		    (double)s->start_ms / 1000);
+	} else if (s->desired == l->max && d->waiting > 0) {
+		say(ret, "at maxReplicas, %lld slots wait", (long long)d->waiting);
+	} else if (most >= s->desired) {
+		say(ret, s->desired ? "steady" : "idle");
+	}
+}
+
+void policy_step(const struct source_limits *limits, const struct source_snapshot *snap,
+                 int64_t now_ms, struct policy_state *state, struct policy_decision *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	begin(limits, snap, state, now_ms);
+	struct demand d = measure(limits, snap, state, now_ms);
+	remember(limits, state, now_ms, d.need);
+	learn_start(snap, state, now_ms);
+	settle(limits, &d, snap, now_ms, state, ret);
+	state->last_ms = now_ms;
+	ret->desired = state->desired;
+	ret->active = state->desired > 0 || snap->pending > 0 || snap->running > 0;
+}

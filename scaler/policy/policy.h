@@ -1,0 +1,45 @@
+/* How many compute nodes a pool should have: a pure step from a snapshot and what was before.
+ *
+ * Thread: plain values; no clock, no I/O: the same inputs give the same decision, byte for byte.
+ * Up in one jump, when queued work is worth a node's start; down over a window, one node at a time, and
+ * never while that would take running work; to zero only when idle for the whole window. */
+#ifndef ROOST_SCALER_POLICY_POLICY_H
+#define ROOST_SCALER_POLICY_POLICY_H
+
+#include "scaler/source/snapshot.h"
+#include "scaler/source/source.h"
+
+enum {
+	POLICY_REASON_MAX = 128,
+	POLICY_BUCKETS = 32,
+	POLICY_START_MS = 2000,    /* how long a node takes to join, until one was seen to */
+	POLICY_LASTING_MS = 30000, /* a queue that old is worth a node, however slow its start */
+	POLICY_STEP_MS = 2000,     /* between two nodes less */
+	POLICY_GAP_MS = 10000,     /* no snapshot for so long: the window begins anew */
+};
+
+struct policy_state { /* zeroed before the first step */
+	bool begun;
+	int64_t desired;
+	int64_t epoch;
+	int64_t last_ms;
+	int64_t slots_of_a_node; /* last seen, for when no node is there */
+	int64_t queue_since_ms;  /* 0: nobody waits for slots */
+	int64_t raised_ms;  /* when desired last grew and the nodes have not joined yet; or 0 */
+	int64_t start_ms;   /* measured */
+	int64_t stepped_ms; /* when desired last shrank */
+	int64_t bucket_at[POLICY_BUCKETS]; /* number of the time slice + 1; 0: empty */
+	int64_t bucket_need[POLICY_BUCKETS];
+};
+
+struct policy_decision {
+	int64_t desired;
+	bool active; /* whether there is anything to do: KEDA's 0 to 1 */
+	char reason[POLICY_REASON_MAX];
+};
+
+/* now_ms: any clock that only goes forward; more than 0. */
+void policy_step(const struct source_limits *limits, const struct source_snapshot *snap,
+                 int64_t now_ms, struct policy_state *state, struct policy_decision *ret);
+
+#endif

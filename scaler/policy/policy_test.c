@@ -1,0 +1,218 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/mem.h"
+#include "scaler/policy/policy.h"
+
+/* A pool of nodes with two slots each, as the FE would describe it. */
+static struct source_snapshot snap(int64_t nodes, int64_t running_slots, int64_t waiting_slots,
+                                   double wait_s, double service_s)
+{
+	int64_t busy = (running_slots + 1) / 2;
+	return (struct source_snapshot){
+		.epoch = 1,
+		.pending = waiting_slots,
+		.running = running_slots,
+		.slots_asked = running_slots + waiting_slots,
+		.oldest_wait_s = wait_s,
+		.service_p50_s = service_s,
+		.nodes = nodes,
+		.idle_nodes = nodes > busy ? nodes - busy : 0,
+		.tasks = running_slots,
+		.slots = 2 * nodes,
+		.slots_of_a_node = nodes ? 2 : 0,
+	};
+}
+
+static const struct source_limits limits = { .min = 0,
+	                                     .max = 10,
+	                                     .slots_per_node = 2,
+	                                     .wait_target_s = 4,
+	                                     .scale_in_window_ms = 15000,
+	                                     .replicas = -1 };
+
+static void one_snapshot(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *what;
+		int64_t min, nodes, running, waiting;
+		double wait_s, service_s;
+		int64_t want;
+		const char *says;
+	} cases[] = {
+		{ "nothing at all", 0, 0, 0, 0, 0, 0, 0, "idle" },
+		{ "the floor", 2, 0, 0, 0, 0, 0, 2, "steady" },
+		{ "a query waits, no node", 0, 0, 0, 1, 0.1, 0, 1, "queue" },
+		{ "many wait, no node, unknown service time", 0, 0, 0, 9, 0.1, 0, 5, "queue" },
+		{ "panic counts all of the queue", 0, 1, 2, 8, 2.1, 1, 5, "panic" },
+		{ "short queries need their share only", 0, 1, 2, 8, 1.9, 1, 2, "queue" },
+		{ "long queries count in full", 0, 1, 2, 8, 0.5, 60, 5, "queue" },
+		{ "drains before a node could start", 0, 1, 2, 2, 0.1, 1, 1, "drains sooner" },
+		{ "all run, nobody waits", 0, 2, 4, 0, 0, 1, 2, "steady" },
+		{ "the ceiling", 0, 1, 2, 100, 3, 10, 10, "panic" },
+		{ "what is there at the start stays", 0, 3, 0, 0, 0, 1, 3, "hold: 3 needed" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct policy_state s = { 0 };
+		struct policy_decision d;
+		struct source_limits l = limits;
+		l.min = cases[i].min;
+		struct source_snapshot one =
+			snap(cases[i].nodes, cases[i].running, cases[i].waiting, cases[i].wait_s,
+		             cases[i].service_s);
+		policy_step(&l, &one, 1000000, &s, &d);
+		if (d.desired != cases[i].want || !strstr(d.reason, cases[i].says))
+			fail_msg("%s: %lld, %s", cases[i].what, (long long)d.desired, d.reason);
+		assert_int_equal(d.active, cases[i].want > 0);
+	}
+}
+
+struct run {
+	struct policy_state s;
+	struct policy_decision d;
+	int64_t now;
+	struct source_limits l;
+};
+
+static void step(struct run *r, struct source_snapshot one, int64_t ms)
+{
+	for (int64_t until = r->now + ms; r->now < until; r->now += 500)
+		policy_step(&r->l, &one, r->now, &r->s, &r->d);
+}
+
+static void a_short_queue_that_stays_is_worth_a_node(void **state)
+{
+	(void)state;
+	struct run r = { .now = 1000000, .l = limits };
+	step(&r, snap(1, 2, 2, 0.2, 0.5), 1500);
+	assert_int_equal(r.d.desired, 1);
+	step(&r, snap(1, 2, 8, 0.2, 0.5), 2000);
+	assert_int_equal(r.d.desired, 2);
+}
+
+static void down_after_the_window_one_at_a_time(void **state)
+{
+	(void)state;
+	struct run r = { .now = 1000000, .l = limits };
+	step(&r, snap(1, 2, 4, 3, 10), 500);
+	assert_int_equal(r.d.desired, 3);
+	step(&r, snap(3, 6, 0, 0, 10), 1000);
+	step(&r, snap(3, 1, 0, 0, 10), 14000);
+	assert_int_equal(r.d.desired, 3);
+	assert_non_null(strstr(r.d.reason, "hold: 3 needed within the last 15 s"));
+	step(&r, snap(3, 1, 0, 0, 10), 2500);
+	assert_int_equal(r.d.desired, 2);
+	step(&r, snap(3, 1, 0, 0, 10), 5000); /* the node has not left yet */
+	assert_int_equal(r.d.desired, 2);
+	step(&r, snap(2, 1, 0, 0, 10), 1000);
+	assert_int_equal(r.d.desired, 1);
+	step(&r, snap(1, 1, 0, 0, 10), 60000); /* runs something: not to zero */
+	assert_int_equal(r.d.desired, 1);
+	step(&r, snap(1, 0, 0, 0, 10), 14000);
+	assert_int_equal(r.d.desired, 1);
+	step(&r, snap(1, 0, 0, 0, 10), 3000);
+	assert_int_equal(r.d.desired, 0);
+	step(&r, snap(0, 0, 0, 0, 10), 3000);
+	assert_string_equal(r.d.reason, "idle");
+	assert_false(r.d.active);
+}
+
+static void never_takes_running_work(void **state)
+{
+	(void)state;
+	struct run r = { .now = 1000000, .l = limits };
+	struct source_snapshot spread = snap(3, 3, 0, 0, 10); /* one task on each node */
+	spread.idle_nodes = 0;
+	step(&r, spread, 60000);
+	assert_int_equal(r.d.desired, 3);
+	assert_non_null(strstr(r.d.reason, "every node runs something"));
+	spread.idle_nodes = 1;
+	step(&r, spread, 500);
+	assert_int_equal(r.d.desired, 2);
+	/* A node that never came takes nothing with it. */
+	struct run q = { .now = 1000000, .l = limits };
+	step(&q, snap(1, 2, 4, 3, 10), 500);
+	step(&q, snap(1, 2, 0, 0, 10), 25000);
+	assert_int_equal(q.d.desired, 1);
+}
+
+static void a_gap_or_a_new_fe_takes_nothing(void **state)
+{
+	(void)state;
+	for (int fresh_epoch = 0; fresh_epoch < 2; fresh_epoch++) {
+		struct run r = { .now = 1000000, .l = limits };
+		step(&r, snap(4, 8, 0, 0, 10), 20000);
+		r.now += fresh_epoch ? 0 : 60000;
+		struct source_snapshot empty = snap(0, 0, 0, 0, 0);
+		empty.epoch = fresh_epoch ? 2 : 1;
+		step(&r, empty, 14000);
+		assert_int_equal(r.d.desired, 4);
+		step(&r, empty, 2000);
+		assert_int_equal(r.d.desired, 3);
+	}
+}
+
+static void a_restart_keeps_what_was_ordered(void **state)
+{
+	(void)state;
+	struct run r = { .now = 1000000, .l = limits };
+	r.l.replicas = 5;
+	step(&r, snap(2, 0, 0, 0, 1), 14000);
+	assert_int_equal(r.d.desired, 5);
+	r.l.max = 3; /* the user's word counts at once */
+	step(&r, snap(2, 0, 0, 0, 1), 500);
+	assert_int_equal(r.d.desired, 3);
+}
+
+static void slow_starts_are_learnt(void **state)
+{
+	(void)state;
+	struct run r = { .now = 1000000, .l = limits };
+	step(&r, snap(1, 2, 4, 3, 10), 100000); /* the nodes take 100 s */
+	step(&r, snap(3, 6, 0, 0, 10), 1000);
+	assert_true(r.s.start_ms > 40000);
+	step(&r, snap(3, 6, 2, 1, 10), 500); /* drains in 3 s */
+	assert_int_equal(r.d.desired, 3);
+	step(&r, snap(3, 6, 2, 1, 10), 30000);
+	assert_int_equal(r.d.desired, 4);
+}
+
+static void same_inputs_same_bytes(void **state)
+{
+	(void)state;
+	struct run a = { .now = 5, .l = limits }, b = { .now = 5, .l = limits };
+	memset(&a.d, 1, sizeof(a.d));
+	uint64_t seed = 42;
+	for (int i = 0; i < 5000; i++) {
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		struct source_snapshot one =
+			snap((int64_t)(seed >> 60), (int64_t)(seed >> 33 & 7),
+		             (int64_t)(seed >> 40 & 15), (double)(seed >> 50 & 7),
+		             (double)(seed >> 20 & 3));
+		step(&a, one, 500);
+		step(&b, one, 500);
+		assert_memory_equal(&a.d, &b.d, sizeof(a.d));
+		assert_true(a.d.desired >= 0 && a.d.desired <= 10 && a.d.reason[0]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_snapshot),
+		cmocka_unit_test(a_short_queue_that_stays_is_worth_a_node),
+		cmocka_unit_test(down_after_the_window_one_at_a_time),
+		cmocka_unit_test(never_takes_running_work),
+		cmocka_unit_test(a_gap_or_a_new_fe_takes_nothing),
+		cmocka_unit_test(a_restart_keeps_what_was_ordered),
+		cmocka_unit_test(slow_starts_are_learnt),
+		cmocka_unit_test(same_inputs_same_bytes),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

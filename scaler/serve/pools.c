@@ -1,0 +1,224 @@
+#include "scaler/serve/pools.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/map.h"
+
+const char *const serve_series_names[SERVE_SERIES] = {
+	[SERVE_DESIRED] = "roost_pool_desired",
+	[SERVE_CURRENT] = "roost_pool_current",
+	[SERVE_PENDING] = "roost_queue_pending",
+	[SERVE_OLDEST_WAIT] = "roost_queue_oldest_wait_seconds",
+	[SERVE_REQUIRED_SLOTS] = "roost_queue_required_slots",
+	[SERVE_RUNNING] = "roost_running_queries",
+	[SERVE_AGE] = "roost_snapshot_age_seconds",
+};
+const char *const serve_series_help[SERVE_SERIES] = {
+	[SERVE_DESIRED] = "Compute nodes wanted.",
+	[SERVE_CURRENT] = "Compute nodes alive and not draining.",
+	[SERVE_PENDING] = "Queries that wait.",
+	[SERVE_OLDEST_WAIT] = "How long the first of them waits.",
+	[SERVE_REQUIRED_SLOTS] = "Slots asked for by waiting and running queries.",
+	[SERVE_RUNNING] = "Queries that run.",
+	[SERVE_AGE] = "How old the last snapshot of the FE is.",
+};
+
+struct pool {
+	char *ns, *cluster, *pool;
+	struct source_limits limits;
+	struct policy_state state;
+	struct policy_decision decision;
+	struct source_snapshot snap;
+	int64_t at_ms; /* when the snapshot came; 0: none yet */
+	char *problem; /* why the last try brought none; NULL: it did */
+};
+
+struct serve_pools {
+	pthread_mutex_t lock;
+	struct map *pools;
+	int64_t max_age_ms;
+	_Atomic bool complete;
+};
+
+static void pool_free(void *value)
+{
+	struct pool *p = value;
+	free(p->ns);
+	free(p->cluster);
+	free(p->pool);
+	free(p->problem);
+	free(p);
+}
+
+struct serve_pools *serve_pools_new(int64_t max_age_ms)
+{
+	struct serve_pools *p = xcalloc(1, sizeof(*p));
+	(void)pthread_mutex_init(&p->lock, NULL);
+	p->pools = map_new(pool_free);
+	p->max_age_ms = max_age_ms;
+	return p;
+}
+
+void serve_pools_free(struct serve_pools *p)
+{
+	if (!p)
+		return;
+	map_free(p->pools);
+	(void)pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+void serve_pools_complete(struct serve_pools *p, bool complete)
+{
+	atomic_store(&p->complete, complete);
+}
+
+bool serve_pools_are_complete(const struct serve_pools *p)
+{
+	return atomic_load(&p->complete);
+}
+
+/* ---- the source's events ---------------------------------------------------------------------- */
+
+static void on_target(void *arg, const char *key, const struct source_target *t)
+{
+	struct serve_pools *p = arg;
+	(void)pthread_mutex_lock(&p->lock);
+	struct pool *pool = map_get(p->pools, key);
+	if (!pool) {
+		pool = xcalloc(1, sizeof(*pool));
+		pool->ns = xstrdup(t->ns);
+		pool->cluster = xstrdup(t->cluster);
+		pool->pool = xstrdup(t->pool);
+		map_put(p->pools, key, pool);
+	}
+	pool->limits = t->limits;
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+static void on_gone(void *arg, const char *key)
+{
+	struct serve_pools *p = arg;
+	(void)pthread_mutex_lock(&p->lock);
+	(void)map_del(p->pools, key);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+static void on_snapshot(void *arg, const char *key, const struct source_snapshot *snap)
+{
+	struct serve_pools *p = arg;
+	int64_t now = clock_mono_ms();
+	(void)pthread_mutex_lock(&p->lock);
+	struct pool *pool = map_get(p->pools, key);
+	if (pool) {
+		int64_t before = pool->state.begun ? pool->decision.desired : -1;
+		policy_step(&pool->limits, snap, now, &pool->state, &pool->decision);
+		pool->snap = *snap;
+		pool->at_ms = now;
+		free(pool->problem);
+		pool->problem = NULL;
+		if (pool->decision.desired != before)
+			log_info("pool=%s desired=%lld current=%lld reason=%s", key,
+			         (long long)pool->decision.desired, (long long)snap->nodes,
+			         pool->decision.reason);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+static void on_failure(void *arg, const char *key, const struct err *err)
+{
+	struct serve_pools *p = arg;
+	(void)pthread_mutex_lock(&p->lock);
+	struct pool *pool = map_get(p->pools, key);
+	if (pool && (!pool->problem || strcmp(pool->problem, err->msg) != 0)) {
+		free(pool->problem);
+		pool->problem = xstrdup(err->msg);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+struct source_events serve_pools_events(struct serve_pools *p)
+{
+	return (struct source_events){ on_target, on_gone, on_snapshot, on_failure, p };
+}
+
+/* ---- answers ---------------------------------------------------------------------------------- */
+
+static void add_reason(struct buf *out, const char *reason)
+{
+	for (const char *c = reason; *c; c++)
+		if (*c != '"' && *c != '\\' && (unsigned char)*c >= ' ')
+			(void)buf_addc(out, *c);
+}
+
+static void write_document(const struct pool *p, int64_t age_ms, struct buf *out)
+{
+	const struct source_snapshot *s = &p->snap;
+	(void)buf_addf(
+		out,
+		"{\"v\":1,\"desired\":%lld,\"active\":%d,\"current\":%lld,\"draining\":%lld,"
+		"\"queue\":{\"pending\":%lld,\"oldest_wait_s\":%.3f,\"required_slots\":%lld},"
+		"\"running\":%lld,\"age_ms\":%lld,\"ts\":%.3f,\"epoch\":%lld,\"reason\":\"",
+		(long long)p->decision.desired, p->decision.active ? 1 : 0, (long long)s->nodes,
+		(long long)s->draining, (long long)s->pending, s->oldest_wait_s,
+		(long long)s->slots_asked, (long long)s->running, (long long)age_ms,
+		(double)(clock_real_ms() - age_ms) / 1000, (long long)s->epoch);
+	add_reason(out, p->decision.reason);
+	(void)buf_adds(out, "\"}");
+}
+
+enum serve_found serve_pools_document(struct serve_pools *p, const char *key, struct buf *out,
+                                      struct err *err)
+{
+	int64_t now = clock_mono_ms();
+	enum serve_found found = SERVE_FRESH;
+	(void)pthread_mutex_lock(&p->lock);
+	const struct pool *pool = map_get(p->pools, key);
+	if (!pool) {
+		found = SERVE_UNKNOWN;
+	} else if (pool->at_ms == 0 || now - pool->at_ms > p->max_age_ms) {
+		found = SERVE_STALE;
+		(void)err_set(err, -ESTALE, "%s: %.300s",
+		              pool->at_ms ? "the last load is too old" : "no load yet",
+		              pool->problem ? pool->problem : "the FE was not asked yet");
+	} else {
+		write_document(pool, now - pool->at_ms, out);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	return found;
+}
+
+void serve_pools_each(struct serve_pools *p, void (*fn)(void *arg, const struct serve_sample *s),
+                      void *arg)
+{
+	size_t at = 0;
+	const char *key;
+	void *value;
+	int64_t now = clock_mono_ms();
+	(void)pthread_mutex_lock(&p->lock);
+	while (map_next(p->pools, &at, &key, &value)) {
+		const struct pool *pool = value;
+		int64_t age = now - pool->at_ms;
+		struct serve_sample s = {
+			.ns = pool->ns,
+			.cluster = pool->cluster,
+			.pool = pool->pool,
+			.known = pool->at_ms != 0,
+			.fresh = pool->at_ms != 0 && age <= p->max_age_ms,
+			.value = { [SERVE_DESIRED] = (double)pool->decision.desired,
+			           [SERVE_CURRENT] = (double)pool->snap.nodes,
+			           [SERVE_PENDING] = (double)pool->snap.pending,
+			           [SERVE_OLDEST_WAIT] = pool->snap.oldest_wait_s,
+			           [SERVE_REQUIRED_SLOTS] = (double)pool->snap.slots_asked,
+			           [SERVE_RUNNING] = (double)pool->snap.running,
+			           [SERVE_AGE] = (double)age / 1000 },
+		};
+		fn(arg, &s);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}

@@ -1,0 +1,55 @@
+/* Every pool's last snapshot and the decision made from it: what the endpoints answer from.
+ *
+ * Thread: safe; one lock, held for microseconds. Feeds on a source's events, runs the policy once per
+ * snapshot. Limits: a document is under SERVE_DOCUMENT_MAX bytes. */
+#ifndef ROOST_SCALER_SERVE_POOLS_H
+#define ROOST_SCALER_SERVE_POOLS_H
+
+#include "lib/base/buf.h"
+#include "scaler/policy/policy.h"
+#include "scaler/source/source.h"
+
+enum { SERVE_DOCUMENT_MAX = 1000 };
+
+struct serve_pools;
+struct serve_pools *serve_pools_new(int64_t max_age_ms);
+void serve_pools_free(struct serve_pools *p);
+/* The callbacks for source_start(). */
+struct source_events serve_pools_events(struct serve_pools *p);
+/* Whether all pools are known: before that, a pool that is not found may still come. */
+void serve_pools_complete(struct serve_pools *p, bool complete);
+bool serve_pools_are_complete(const struct serve_pools *p);
+
+enum serve_found { SERVE_FRESH, SERVE_STALE, SERVE_UNKNOWN };
+/* SERVE_FRESH: the document is in out. SERVE_STALE: why is in err.
+ * SERVE_UNKNOWN: no such pool. */
+enum serve_found serve_pools_document(struct serve_pools *p, const char *key, struct buf *out,
+                                      struct err *err);
+
+/* The series of a pool. */
+enum serve_series {
+	SERVE_DESIRED,
+	SERVE_CURRENT,
+	SERVE_PENDING,
+	SERVE_OLDEST_WAIT,
+	SERVE_REQUIRED_SLOTS,
+	SERVE_RUNNING,
+	SERVE_AGE,
+	SERVE_SERIES,
+};
+extern const char *const serve_series_names[SERVE_SERIES];
+extern const char *const serve_series_help[SERVE_SERIES];
+
+struct serve_sample {
+	const char *ns, *cluster, *pool; /* borrowed for the time of the callback */
+	bool known;                      /* a snapshot ever came: the age is a number */
+	bool fresh;                      /* the other values count */
+	double value[SERVE_SERIES];
+};
+/* Each pool in turn, under the lock. */
+void serve_pools_each(struct serve_pools *p, void (*fn)(void *arg, const struct serve_sample *s),
+                      void *arg);
+
+DEFINE_CLEANUP(struct serve_pools, serve_pools_free)
+
+#endif

@@ -1,0 +1,262 @@
+#include "scaler/source/config.h"
+
+#include <errno.h>
+#include <math.h>
+
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/base/map.h"
+#include "lib/data/json.h"
+#include "lib/data/yaml.h"
+
+enum { CONFIG_MAX = 4 * 1024 * 1024, SECONDS_MAX = 86400, NAME_MAX_ = 253, FE_HTTP_PORT = 8030 };
+
+/* ---- fields ----------------------------------------------------------------------------------- */
+
+/* 5, 2.5, "5s", "500ms", "2m". */
+static int take_ms(const json_t *j, const char *path, int64_t *ret, struct err *err)
+{
+	const json_t *v = data_get(j, path);
+	double n = -1, unit = 1000;
+	if (!v)
+		return 0;
+	if (json_is_string(v)) {
+		struct str s = str_of(json_string_value(v));
+		unit = str_ends(s, "ms")  ? 1
+		       : str_ends(s, "s") ? 1000
+		       : str_ends(s, "m") ? 60000
+		                          : 0;
+		s.len -= unit <= 0 ? 0 : str_ends(s, "ms") ? 2 : 1;
+		if (unit <= 0 || str_to_double(str_trim(s), &n) < 0)
+			n = -1;
+	} else if (json_is_number(v)) {
+		n = json_number_value(v);
+	}
+	if (!(n >= 0) || n * unit > (double)SECONDS_MAX * 1000)
+		return err_set(err, -EINVAL,
+		               "%s must be a time from 0 to %d s: a number of seconds, or like "
+		               "\"500ms\", \"5s\", \"2m\"",
+		               path, SECONDS_MAX);
+	*ret = (int64_t)llround(n * unit);
+	return 0;
+}
+
+static int take_int(const json_t *j, const char *path, int64_t min, int64_t max, int64_t *ret,
+                    struct err *err)
+{
+	const json_t *v = data_get(j, path);
+	if (!v)
+		return 0;
+	if (!json_is_integer(v) || json_integer_value(v) < min || json_integer_value(v) > max)
+		return err_set(err, -EINVAL, "%s must be an integer from %lld to %lld", path,
+		               (long long)min, (long long)max);
+	*ret = json_integer_value(v);
+	return 0;
+}
+
+static bool plain_name(const char *s)
+{
+	size_t n = s ? strlen(s) : 0;
+	return n > 0 && n <= NAME_MAX_ &&
+	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == n;
+}
+
+static int take_name(const json_t *j, const char *path, const char *absent, char **ret,
+                     struct err *err)
+{
+	const json_t *v = data_get(j, path);
+	const char *s = v ? json_string_value(v) : absent;
+	if (!plain_name(s))
+		return err_set(err, -EINVAL,
+		               "%s must be a name of letters, digits, \"-\", \".\" and \"_\"",
+		               path);
+	*ret = xstrdup(s);
+	return 0;
+}
+
+static int refuse_unknown(const json_t *j, const char *const *known, struct err *err)
+{
+	const char *key;
+	const json_t *value;
+	json_object_foreach((json_t *)(uintptr_t)j, key, value)
+	{
+		bool found = false;
+		for (size_t i = 0; known[i] && !found; i++)
+			found = strcmp(known[i], key) == 0;
+		if (!found)
+			return err_set(err, -EINVAL, "unknown field \"%.60s\"", key);
+	}
+	return 0;
+}
+
+static int take_limits(const json_t *j, struct source_limits *l, struct err *err)
+{
+	int64_t wait_ms = SOURCE_WAIT_TARGET_S * 1000;
+	int rc;
+	l->max = 1;
+	l->scale_in_window_ms = SOURCE_WINDOW_S * 1000;
+	l->replicas = -1;
+	if ((rc = take_int(j, "slotsPerNode", 1, 1024, &l->slots_per_node, err)) < 0 ||
+	    (rc = take_int(j, "minReplicas", 0, SOURCE_REPLICAS_MAX, &l->min, err)) < 0)
+		return rc;
+	l->max = l->min > 1 ? l->min : 1;
+	if ((rc = take_int(j, "maxReplicas", 1, SOURCE_REPLICAS_MAX, &l->max, err)) < 0 ||
+	    (rc = take_ms(j, "waitTarget", &wait_ms, err)) < 0 ||
+	    (rc = take_ms(j, "waitTargetSeconds", &wait_ms, err)) < 0 ||
+	    (rc = take_ms(j, "scaleInWindow", &l->scale_in_window_ms, err)) < 0 ||
+	    (rc = take_ms(j, "scaleInWindowSeconds", &l->scale_in_window_ms, err)) < 0)
+		return rc;
+	l->wait_target_s = (double)wait_ms / 1000;
+	if (l->min > l->max)
+		return err_set(err, -EINVAL, "minReplicas must not be above maxReplicas");
+	return 0;
+}
+
+/* ---- the file --------------------------------------------------------------------------------- */
+
+static const char *const top_fields[] = { "clusters", "tokenFile", "maxAge", NULL };
+static const char *const cluster_fields[] = {
+	"namespace",  "name",          "pool",         "fe",          "queryPort",
+	"userFile",   "passwordFile",  "slotsPerNode", "minReplicas", "maxReplicas",
+	"waitTarget", "scaleInWindow", "tokenFile",    NULL
+};
+
+/* "host:port", an IPv6 host in brackets. */
+static bool host_and_port(const char *s)
+{
+	const char *colon = s ? strrchr(s, ':') : NULL;
+	uint64_t port = 0;
+	if (!colon || colon == s || str_to_u64(str_of(colon + 1), &port) < 0 || port < 1 ||
+	    port > 65535 || strpbrk(s, "/@?# \t\r\n"))
+		return false;
+	struct str host = { s, (size_t)(colon - s) };
+	bool bracketed = str_starts(host, "[") && str_ends(host, "]");
+	return bracketed || !memchr(host.p, ':', host.len);
+}
+
+static int take_cluster(const json_t *j, const char *token_file, struct source_target *t,
+                        struct err *err)
+{
+	int rc;
+	if (!json_is_object(j))
+		return err_set(err, -EINVAL, "must be an object");
+	if ((rc = refuse_unknown(j, cluster_fields, err)) < 0 ||
+	    (rc = take_name(j, "namespace", NULL, &t->ns, err)) < 0 ||
+	    (rc = take_name(j, "name", NULL, &t->cluster, err)) < 0 ||
+	    (rc = take_name(j, "pool", "cn", &t->pool, err)) < 0 ||
+	    (rc = take_limits(j, &t->limits, err)) < 0)
+		return rc;
+	const char *fe = data_get_str(j, "fe"), *own = data_get_str(j, "tokenFile");
+	if (!host_and_port(fe))
+		return err_set(err, -EINVAL, "fe must be \"host:http_port\"");
+	if (data_get(j, "userFile") || data_get(j, "passwordFile") || data_get(j, "queryPort"))
+		log_warn("pool=%s/%s queryPort, userFile and passwordFile are not used: the load "
+		         "is read "
+		         "over HTTP from Roost's FE, an FE of StarRocks is not supported yet",
+		         t->ns, t->cluster);
+	t->url = xasprintf("http://%s/api/roost/load", fe);
+	t->token_file = own ? xstrdup(own) : token_file ? xstrdup(token_file) : NULL;
+	return 0;
+}
+
+static int take_clusters(const json_t *list, struct source_config *c, struct err *err)
+{
+	size_t i;
+	const json_t *j;
+	if (list && (!json_is_array(list) || json_array_size(list) > SOURCE_POOLS_MAX))
+		return err_set(err, -EINVAL, "clusters must be a list of at most %d",
+		               SOURCE_POOLS_MAX);
+	c->targets = xcalloc(json_array_size(list) + 1, sizeof(c->targets[0]));
+	_cleanup_(map_freep) struct map *seen = map_new(NULL);
+	json_array_foreach(list, i, j)
+	{
+		struct source_target t = { 0 };
+		int rc = take_cluster(j, c->token_file, &t, err);
+		autofree char *key = rc == 0 ? source_key(t.ns, t.cluster, t.pool) : NULL;
+		if (rc == 0 && map_get(seen, key))
+			rc = err_set(err, -EINVAL, "the pool %s is there twice", key);
+		if (rc < 0) {
+			source_target_free(&t);
+			return err_wrap(err, "clusters[%zu]", i);
+		}
+		map_put(seen, key, c);
+		c->targets[c->n++] = t;
+	}
+	return 0;
+}
+
+int source_config_parse(struct str text, struct source_config *ret, struct err *err)
+{
+	_cleanup_json_ json_t *j = NULL;
+	_cleanup_(source_config_free) struct source_config c = { .max_age_ms = SOURCE_MAX_AGE_MS };
+	int rc = data_yaml_parse(text, &j, err);
+	if (rc == 0 && !json_is_object(j))
+		rc = err_set(err, -EINVAL, "the file must be an object with \"clusters\"");
+	if (rc == 0)
+		rc = refuse_unknown(j, top_fields, err);
+	if (rc == 0 && data_get(j, "tokenFile") && !data_get_str(j, "tokenFile"))
+		rc = err_set(err, -EINVAL, "tokenFile must be the path of a file");
+	if (rc < 0)
+		return rc;
+	const char *token_file = data_get_str(j, "tokenFile");
+	c.token_file = token_file ? xstrdup(token_file) : NULL;
+	rc = take_ms(j, "maxAge", &c.max_age_ms, err);
+	if (rc == 0 && c.max_age_ms < 1000)
+		rc = err_set(err, -EINVAL,
+		             "maxAge must be 1 s or more: the load is read twice a second");
+	if (rc == 0)
+		rc = take_clusters(data_get(j, "clusters"), &c, err);
+	if (rc < 0)
+		return rc;
+	*ret = c;
+	c = (struct source_config){ 0 };
+	return 0;
+}
+
+int source_config_read(const char *path, struct source_config *ret, struct err *err)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT(CONFIG_MAX);
+	int rc = fd_read_file(path, &text, err);
+	if (rc < 0)
+		return rc;
+	rc = source_config_parse((struct str){ buf_cstr(&text), text.len }, ret, err);
+	return rc < 0 ? err_wrap(err, "%s", path) : 0;
+}
+
+void source_config_free(struct source_config *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		source_target_free(&c->targets[i]);
+	free(c->targets);
+	free(c->token_file);
+	*c = (struct source_config){ 0 };
+}
+
+/* ---- a StarRocksCluster ----------------------------------------------------------------------- */
+
+int source_target_of_cr(const json_t *cr, struct source_target *ret, struct err *err)
+{
+	const json_t *cn = data_get(cr, "spec.starRocksCnSpec");
+	const json_t *scaling = data_get(cn, "roostAutoscaling");
+	if (!json_is_object(scaling))
+		scaling = data_get(cn, "autoScalingPolicy");
+	if (!json_is_object(scaling) || !data_get_bool(scaling, "enabled", true) ||
+	    data_get(cr, "metadata.deletionTimestamp"))
+		return SOURCE_NO_POOL;
+	struct source_target t = { .token_later = true };
+	int rc = take_name(cr, "metadata.namespace", NULL, &t.ns, err);
+	if (rc == 0)
+		rc = take_name(cr, "metadata.name", NULL, &t.cluster, err);
+	if (rc == 0)
+		rc = take_limits(scaling, &t.limits, err);
+	if (rc < 0) {
+		source_target_free(&t);
+		return rc;
+	}
+	t.limits.replicas = data_get_int(cn, "replicas", -1);
+	t.pool = xstrdup("cn");
+	t.url = xasprintf("http://%s-fe-service.%s.svc:%d/api/roost/load", t.cluster, t.ns,
+	                  FE_HTTP_PORT);
+	*ret = t;
+	return 0;
+}

@@ -1,0 +1,35 @@
+/* The scaler's --config file, and the scaling fields of a StarRocksCluster.
+ *
+ * Thread: plain values. Ownership: source_config_free(). Times are seconds as a number, or text with a
+ * unit: "500ms", "5s", "2m". A wrong field is refused by name; so is an unknown one. */
+#ifndef ROOST_SCALER_SOURCE_CONFIG_H
+#define ROOST_SCALER_SOURCE_CONFIG_H
+
+#include <jansson.h>
+
+#include "scaler/source/source.h"
+
+enum {
+	SOURCE_MAX_AGE_MS = 5000,
+	SOURCE_WAIT_TARGET_S = 5,
+	SOURCE_WINDOW_S = 300,
+	SOURCE_POOLS_MAX = 10000,
+	SOURCE_REPLICAS_MAX = 1000,
+};
+
+struct source_config {
+	char *token_file; /* asked of our callers; for FEs without a token file of their own too */
+	int64_t max_age_ms;
+	struct source_target *targets;
+	size_t n;
+};
+
+int source_config_read(const char *path, struct source_config *ret, struct err *err);
+int source_config_parse(struct str text, struct source_config *ret, struct err *err);
+void source_config_free(struct source_config *c);
+
+/* What the CR asks for: 1 when it has no pool to scale, else 0 and a target whose token comes later. */
+enum { SOURCE_NO_POOL = 1 };
+int source_target_of_cr(const json_t *cr, struct source_target *ret, struct err *err);
+
+#endif

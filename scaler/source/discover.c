@@ -1,0 +1,281 @@
+#include "scaler/source/discover.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/map.h"
+#include "lib/base/vec.h"
+#include "lib/data/base64.h"
+#include "lib/data/json.h"
+#include "lib/kube/watch.h"
+#include "scaler/source/config.h"
+
+enum { TOKENS_EVERY_MS = 1000, SECRET_CALL_MS = 3000, TOKEN_MAX = 4096, COMPLAIN_EVERY_MS = 60000 };
+
+struct watch {
+	struct source_discover *owner;
+	char *ns; /* NULL: all */
+	pthread_t thread;
+	struct map *known; /* keys of its pools; the thread's own */
+	struct map *seen;  /* while a list is read; else NULL */
+	bool listed;
+	bool troubled;
+};
+
+struct source_discover {
+	struct source_discover_config config;
+	VEC(struct watch *) watches;
+	_Atomic size_t unlisted;
+	pthread_t tokens;
+	int64_t quiet_until_ms; /* of that thread: one complaint a minute is enough */
+	_Atomic bool stop;
+};
+
+/* ---- clusters --------------------------------------------------------------------------------- */
+
+static void put(struct watch *w, const json_t *cr)
+{
+	struct source_target t = { 0 };
+	struct err err = ERR_INIT;
+	const char *ns = data_get_str(cr, "metadata.namespace");
+	const char *name = data_get_str(cr, "metadata.name");
+	if (!ns || !name)
+		return;
+	autofree char *key = source_key(ns, name, "cn");
+	int rc = source_target_of_cr(cr, &t, &err);
+	if (rc == 0) {
+		source_put(w->owner->config.source, &t);
+		map_put(w->known, key, w);
+		if (w->seen)
+			map_put(w->seen, key, w);
+		source_target_free(&t);
+		return;
+	}
+	if (rc < 0)
+		log_warn("cluster=%s/%s not scaled: %s", ns, name, err.msg);
+	if (map_del(w->known, key))
+		source_remove(w->owner->config.source, key);
+}
+
+static void deleted(struct watch *w, const json_t *cr)
+{
+	const char *ns = data_get_str(cr, "metadata.namespace");
+	const char *name = data_get_str(cr, "metadata.name");
+	if (!ns || !name)
+		return;
+	autofree char *key = source_key(ns, name, "cn");
+	if (map_del(w->known, key))
+		source_remove(w->owner->config.source, key);
+}
+
+/* What was not in the fresh list is gone. */
+static void list_ended(struct watch *w)
+{
+	VEC(char *) gone = { 0 };
+	size_t at = 0;
+	const char *key;
+	void *value;
+	while (w->seen && map_next(w->known, &at, &key, &value))
+		if (!map_get(w->seen, key))
+			vec_push(&gone, xstrdup(key));
+	for (size_t i = 0; i < gone.n; i++) {
+		(void)map_del(w->known, gone.v[i]);
+		source_remove(w->owner->config.source, gone.v[i]);
+		free(gone.v[i]);
+	}
+	vec_free(&gone);
+	map_free(w->seen);
+	w->seen = NULL;
+	w->troubled = false;
+	if (!w->listed && atomic_fetch_sub(&w->owner->unlisted, 1) == 1)
+		w->owner->config.on_complete(w->owner->config.arg);
+	w->listed = true;
+}
+
+static void on_change(void *arg, enum kube_change change, json_t *object)
+{
+	struct watch *w = arg;
+	switch (change) {
+	case KUBE_LIST_BEGIN:
+		map_free(w->seen);
+		w->seen = map_new(NULL);
+		break;
+	case KUBE_PUT:
+		put(w, object);
+		break;
+	case KUBE_DELETED:
+		deleted(w, object);
+		break;
+	case KUBE_LIST_END:
+		list_ended(w);
+		break;
+	}
+}
+
+static void on_trouble(void *arg, int rc, const struct err *err)
+{
+	struct watch *w = arg;
+	if (!w->troubled)
+		log_warn("watching clusters in %s: %s (%d)", w->ns ? w->ns : "all namespaces",
+		         err->msg, rc);
+	w->troubled = true;
+}
+
+static bool should_stop(void *arg)
+{
+	const struct watch *w = arg;
+	return atomic_load(&w->owner->stop);
+}
+
+static void *watch_main(void *arg)
+{
+	struct watch *w = arg;
+	_cleanup_(kube_client_freep) struct kube_client *client = NULL;
+	struct err err = ERR_INIT;
+	if (kube_client_new(w->owner->config.kube, &client, &err) < 0) {
+		log_error("%s", err.msg);
+		return NULL;
+	}
+	struct kube_watch_config c = { .query = { .kind = &KUBE_CLUSTER, .ns = w->ns },
+		                       .on_change = on_change,
+		                       .on_trouble = on_trouble,
+		                       .should_stop = should_stop,
+		                       .arg = w };
+	kube_watch_run(client, &c);
+	return NULL;
+}
+
+/* ---- tokens ----------------------------------------------------------------------------------- */
+
+struct wanted {
+	char *ns, *cluster, *key;
+};
+typedef VEC(struct wanted) wanted_vec;
+
+static void note_wanted(void *arg, const char *ns, const char *cluster, const char *key)
+{
+	wanted_vec *v = arg;
+	vec_push(v, (struct wanted){ xstrdup(ns), xstrdup(cluster), xstrdup(key) });
+}
+
+static void fetch_token(struct source_discover *d, struct kube_client *client,
+                        const struct wanted *w)
+{
+	autofree char *name = xasprintf("%s-roost-token", w->cluster);
+	struct kube_ref ref = { &KUBE_SECRET, w->ns, name, NULL };
+	_cleanup_json_ json_t *secret = NULL;
+	struct err err = ERR_INIT;
+	int rc = kube_get(client, &ref, &secret, &err);
+	const char *text = rc == 0 ? data_get_str(secret, "data.token") : NULL;
+	_cleanup_buf_ struct buf token = BUF_INIT(TOKEN_MAX);
+	if (text && data_base64_decode(str_of(text), &token) == 0) {
+		token.len = str_trim(str_of(buf_cstr(&token))).len; /* no newline at the end */
+		source_set_token(d->config.source, w->key,
+		                 (struct str){ buf_cstr(&token), token.len });
+	} else if (rc != KUBE_NOT_FOUND && clock_mono_ms() > d->quiet_until_ms) {
+		d->quiet_until_ms = clock_mono_ms() + COMPLAIN_EVERY_MS;
+		log_warn("cluster=%s/%s no token for its FE: %s", w->ns, w->cluster,
+		         rc ? err.msg : "the Secret has no usable key \"token\"");
+	} /* not found: the operator makes it soon */
+	if (token.p)
+		explicit_bzero(token.p, token.cap);
+}
+
+static void *tokens_main(void *arg)
+{
+	struct source_discover *d = arg;
+	_cleanup_(kube_client_freep) struct kube_client *client = NULL;
+	struct err err = ERR_INIT;
+	if (kube_client_new(d->config.kube, &client, &err) < 0) {
+		log_error("%s", err.msg);
+		return NULL;
+	}
+	kube_client_timeout(client, SECRET_CALL_MS);
+	while (!atomic_load(&d->stop)) {
+		wanted_vec v = { 0 };
+		source_tokens_wanted(d->config.source, note_wanted, &v);
+		for (size_t i = 0; i < v.n; i++) {
+			if (!atomic_load(&d->stop))
+				fetch_token(d, client, &v.v[i]);
+			free(v.v[i].ns);
+			free(v.v[i].cluster);
+			free(v.v[i].key);
+		}
+		vec_free(&v);
+		for (int ms = 0; ms < TOKENS_EVERY_MS && !atomic_load(&d->stop); ms += 100)
+			clock_sleep_ms(100);
+	}
+	return NULL;
+}
+
+/* ---- start and stop --------------------------------------------------------------------------- */
+
+static void add_watch(struct source_discover *d, struct str ns)
+{
+	struct watch *w = xcalloc(1, sizeof(*w));
+	w->owner = d;
+	w->ns = ns.len ? str_dup(ns) : NULL;
+	w->known = map_new(NULL);
+	vec_push(&d->watches, w);
+}
+
+static void free_all(struct source_discover *d)
+{
+	for (size_t i = 0; i < d->watches.n; i++) {
+		struct watch *w = d->watches.v[i];
+		map_free(w->known);
+		map_free(w->seen);
+		free(w->ns);
+		free(w);
+	}
+	vec_free(&d->watches);
+	free(d);
+}
+
+/* Joins what was started: the first n watches. */
+static void join(struct source_discover *d, size_t n)
+{
+	atomic_store(&d->stop, true);
+	for (size_t i = 0; i < n; i++)
+		(void)pthread_join(d->watches.v[i]->thread, NULL);
+}
+
+int source_discover_start(const struct source_discover_config *config, struct source_discover **ret,
+                          struct err *err)
+{
+	struct source_discover *d = xcalloc(1, sizeof(*d));
+	d->config = *config;
+	struct str rest = str_of(config->namespaces), ns;
+	while (str_split(&rest, ',', &ns))
+		if (str_trim(ns).len)
+			add_watch(d, str_trim(ns));
+	if (!d->watches.n)
+		add_watch(d, str_of(NULL));
+	atomic_store(&d->unlisted, d->watches.n);
+	size_t started = 0;
+	while (started < d->watches.n &&
+	       !(errno = pthread_create(&d->watches.v[started]->thread, NULL, watch_main,
+	                                d->watches.v[started])))
+		started++;
+	if (started < d->watches.n ||
+	    (errno = pthread_create(&d->tokens, NULL, tokens_main, d)) != 0) {
+		int rc = err_errno(err, "cannot start a thread");
+		join(d, started);
+		free_all(d);
+		return rc;
+	}
+	*ret = d;
+	return 0;
+}
+
+void source_discover_stop(struct source_discover *d)
+{
+	if (!d)
+		return;
+	join(d, d->watches.n);
+	(void)pthread_join(d->tokens, NULL);
+	free_all(d);
+}

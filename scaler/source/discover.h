@@ -1,0 +1,27 @@
+/* Finds pools from StarRocksClusters, and the tokens for their FEs from Secrets.
+ *
+ * A cluster with spec.starRocksCnSpec.roostAutoscaling (or autoScalingPolicy) is a pool "cn"; its FE is
+ * <name>-fe-service.<namespace>.svc, port 8030. The token is in the Secret <name>-roost-token, key
+ * "token"; it is read when a cluster appears and again when its FE refuses the one we have.
+ * Thread: a watch per namespace, and one for the Secrets; all end in source_discover_stop(). */
+#ifndef ROOST_SCALER_SOURCE_DISCOVER_H
+#define ROOST_SCALER_SOURCE_DISCOVER_H
+
+#include "lib/kube/client.h"
+#include "scaler/source/source.h"
+
+struct source_discover;
+struct source_discover_config {
+	const struct kube_config *kube; /* borrowed */
+	const char *namespaces;         /* comma-separated; NULL or "": all */
+	struct source *source;          /* borrowed */
+	void (*on_complete)(void *arg); /* once every first list was read */
+	void *arg;
+};
+int source_discover_start(const struct source_discover_config *config, struct source_discover **ret,
+                          struct err *err);
+void source_discover_stop(struct source_discover *d);
+
+DEFINE_CLEANUP(struct source_discover, source_discover_stop)
+
+#endif

@@ -1,0 +1,40 @@
+/* What an FE says about its load: the document of GET /api/roost/load as a plain value.
+ *
+ * Thread: plain values. Limits: SOURCE_BODY_MAX bytes, SOURCE_NODES_MAX nodes, SOURCE_COUNT_MAX for
+ * every number; anything that is missing, negative or not finite makes the whole document invalid,
+ * since a part of it would be a load that was not measured. */
+#ifndef ROOST_SCALER_SOURCE_SNAPSHOT_H
+#define ROOST_SCALER_SOURCE_SNAPSHOT_H
+
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+
+enum {
+	SOURCE_BODY_MAX = 4 * 1024 * 1024,
+	SOURCE_NODES_MAX = 10000,
+	SOURCE_COUNT_MAX = 1000000000,
+};
+
+struct source_snapshot {
+	double ts;           /* the FE's clock, as it wrote it */
+	int64_t epoch;       /* another one: the FE began anew and its queue is empty */
+	int64_t pending;     /* queries that wait */
+	int64_t running;     /* queries that run */
+	int64_t slots_asked; /* of waiting and running queries, on compute nodes */
+	double oldest_wait_s;
+	double service_p50_s, service_p95_s; /* 0: none has finished yet */
+	/* Compute nodes that are alive. */
+	int64_t nodes;           /* not draining */
+	int64_t draining;        /* leaving */
+	int64_t idle_nodes;      /* not draining, nothing runs there */
+	int64_t tasks;           /* running on all of them */
+	int64_t slots;           /* of those not draining, together */
+	int64_t slots_of_a_node; /* the largest; 0 when there is none */
+};
+
+/* -EINVAL names the field and what is wrong with it. */
+int source_parse(struct str body, struct source_snapshot *ret, struct err *err);
+
+#endif

@@ -1,0 +1,337 @@
+#include "scaler/source/source.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/base/map.h"
+#include "lib/base/vec.h"
+#include "lib/net/http_client.h"
+
+enum { TOKEN_MAX = 4096, TOKEN_REREAD_MS = 10000, SCAN_MIN_MS = 10, SCAN_MAX_MS = 100 };
+
+struct entry {
+	struct source_target target;
+	char *key;
+	char *token;
+	int64_t token_read_ms;
+	bool token_wanted;
+	bool busy, gone;
+	bool failed; /* the last answer was none: said in the log once */
+	int64_t next_ms;
+	struct http_reply reply;
+	char *url_asked, *token_asked; /* as the call under way borrows them */
+};
+
+struct source {
+	struct source_events events;
+	pthread_mutex_t lock; /* entries and what they hold */
+	struct map *entries;
+	VEC(struct entry *) retired; /* out of the map, their last call still under way */
+	pthread_t thread;
+	_Atomic bool stop;
+	struct http_batch *batch;
+	int64_t scan_ms; /* when an entry may be due next; the thread's own */
+};
+
+char *source_key(const char *ns, const char *cluster, const char *pool)
+{
+	return xasprintf("%s/%s/%s", ns, cluster, pool);
+}
+
+void source_target_free(struct source_target *t)
+{
+	free(t->ns);
+	free(t->cluster);
+	free(t->pool);
+	free(t->url);
+	free(t->token_file);
+	*t = (struct source_target){ 0 };
+}
+
+static void copy_target(const struct source_target *from, struct source_target *to)
+{
+	source_target_free(to);
+	*to = *from;
+	to->ns = xstrdup(from->ns);
+	to->cluster = xstrdup(from->cluster);
+	to->pool = xstrdup(from->pool);
+	to->url = xstrdup(from->url);
+	to->token_file = from->token_file ? xstrdup(from->token_file) : NULL;
+}
+
+static void drop_call(struct entry *e)
+{
+	free(e->url_asked);
+	mem_free_secret(e->token_asked);
+	e->url_asked = e->token_asked = NULL;
+}
+
+static void entry_free(void *value)
+{
+	struct entry *e = value;
+	drop_call(e);
+	source_target_free(&e->target);
+	http_reply_free(&e->reply);
+	mem_free_secret(e->token);
+	free(e->key);
+	free(e);
+}
+
+/* ---- asking ----------------------------------------------------------------------------------- */
+
+/* A Secret's file may be replaced at any time. */
+static void read_token(struct entry *e, int64_t now)
+{
+	if (!e->target.token_file || (e->token && now - e->token_read_ms < TOKEN_REREAD_MS))
+		return;
+	_cleanup_buf_ struct buf text = BUF_INIT(TOKEN_MAX);
+	struct err err = ERR_INIT;
+	e->token_read_ms = now;
+	if (fd_read_file(e->target.token_file, &text, &err) < 0) {
+		log_warn("pool=%s %s", e->key, err.msg);
+		return;
+	}
+	struct str rest = { buf_cstr(&text), text.len }, line = { "", 0 };
+	(void)str_split(&rest, '\n', &line);
+	mem_free_secret(e->token);
+	e->token = str_dup(str_trim(line));
+	explicit_bzero(text.p, text.len);
+}
+
+static void failed(struct source *s, struct entry *e, const struct err *err)
+{
+	if (!e->failed)
+		log_warn("pool=%s load unknown: %s", e->key, err->msg);
+	e->failed = true;
+	s->events.on_failure(s->events.arg, e->key, err);
+}
+
+static void ask(struct source *s, struct entry *e, int64_t now)
+{
+	struct err err = ERR_INIT;
+	read_token(e, now);
+	drop_call(e);
+	e->url_asked = xstrdup(e->target.url);
+	e->token_asked = e->token && *e->token ? xstrdup(e->token) : NULL;
+	e->next_ms = now + SOURCE_PERIOD_MS;
+	struct http_call call = { .url = e->url_asked,
+		                  .bearer = e->token_asked,
+		                  .by = deadline_in(SOURCE_CALL_MS),
+		                  .body_max = SOURCE_BODY_MAX,
+		                  .follow_redirects = true };
+	if (http_batch_add(s->batch, &call, &e->reply, e, &err) == 0)
+		e->busy = true;
+	else
+		failed(s, e, &err);
+}
+
+/* Asks every cluster that is due and notes when to look again. */
+static void ask_due(struct source *s)
+{
+	int64_t now = clock_mono_ms(), next = now + SCAN_MAX_MS;
+	size_t at = 0;
+	const char *key;
+	void *value;
+	if (now < s->scan_ms)
+		return;
+	(void)pthread_mutex_lock(&s->lock);
+	while (map_next(s->entries, &at, &key, &value)) {
+		struct entry *e = value;
+		if (!e->busy && now >= e->next_ms)
+			ask(s, e, now);
+		if (!e->busy && e->next_ms < next)
+			next = e->next_ms;
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+	s->scan_ms = next < now + SCAN_MIN_MS ? now + SCAN_MIN_MS : next;
+}
+
+static void check_status(struct entry *e, struct err *err)
+{
+	int status = e->reply.status;
+	if (status == 401 || status == 403) {
+		e->token_wanted = e->target.token_later;
+		e->token_read_ms = 0;
+	}
+	/* These do not heal within a poll, and asking again would only fill the FE's log. */
+	if (status == 401 || status == 403 || status == 404)
+		e->next_ms = clock_mono_ms() + SOURCE_REFUSED_MS;
+	(void)err_set(err, -EACCES, "%s answered %d", e->url_asked, status);
+}
+
+static void forget_retired(struct source *s, struct entry *e)
+{
+	for (size_t i = 0; i < s->retired.n; i++) {
+		if (s->retired.v[i] == e) {
+			s->retired.v[i] = s->retired.v[--s->retired.n];
+			break;
+		}
+	}
+	entry_free(e);
+}
+
+static void completed(struct source *s, const struct http_done *done)
+{
+	struct entry *e = done->tag;
+	struct source_snapshot snap;
+	struct err err = done->err;
+	int rc = done->rc;
+	bool answered = rc == 0 && e->reply.status == 200;
+	if (answered)
+		rc = source_parse((struct str){ buf_cstr(&e->reply.body), e->reply.body.len },
+		                  &snap, &err);
+	(void)pthread_mutex_lock(&s->lock);
+	e->busy = false;
+	if (e->gone) {
+		forget_retired(s, e);
+	} else if (answered && rc == 0) {
+		if (e->failed)
+			log_info("pool=%s load known again", e->key);
+		e->failed = false;
+		s->events.on_snapshot(s->events.arg, e->key, &snap);
+	} else {
+		if (done->rc == 0 && !answered)
+			check_status(e, &err);
+		failed(s, e, &err);
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+static void *poll_all(void *arg)
+{
+	struct source *s = arg;
+	while (!atomic_load(&s->stop)) {
+		struct http_done done;
+		struct err err = ERR_INIT;
+		ask_due(s);
+		int64_t wait = s->scan_ms - clock_mono_ms();
+		wait = wait < 0 ? 0 : wait;
+		int rc = http_batch_next(s->batch, deadline_in(wait), &done, &err);
+		if (rc == 0) {
+			completed(s, &done);
+		} else if (rc == HTTP_BATCH_IDLE) {
+			clock_sleep_ms(wait);
+		} else if (rc < 0) {
+			log_error("%s", err.msg);
+			clock_sleep_ms(SCAN_MAX_MS);
+		}
+	}
+	return NULL;
+}
+
+/* ---- what is asked ---------------------------------------------------------------------------- */
+
+int source_start(const struct source_events *events, struct source **ret, struct err *err)
+{
+	struct source *s = xcalloc(1, sizeof(*s));
+	s->events = *events;
+	s->entries = map_new(NULL);
+	(void)pthread_mutex_init(&s->lock, NULL);
+	int rc = http_batch_new(NULL, &s->batch, err);
+	if (rc == 0 && (errno = pthread_create(&s->thread, NULL, poll_all, s)) != 0)
+		rc = err_errno(err, "cannot start a thread");
+	if (rc < 0) {
+		http_batch_free(s->batch);
+		map_free(s->entries);
+		free(s);
+		return rc;
+	}
+	*ret = s;
+	return 0;
+}
+
+void source_stop(struct source *s)
+{
+	if (!s)
+		return;
+	size_t at = 0;
+	const char *key;
+	void *value;
+	atomic_store(&s->stop, true);
+	(void)pthread_join(s->thread, NULL);
+	http_batch_free(s->batch); /* before the replies that its calls write to */
+	while (map_next(s->entries, &at, &key, &value))
+		entry_free(value);
+	map_free(s->entries);
+	while (s->retired.n)
+		entry_free(s->retired.v[--s->retired.n]);
+	vec_free(&s->retired);
+	(void)pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+void source_put(struct source *s, const struct source_target *t)
+{
+	autofree char *key = source_key(t->ns, t->cluster, t->pool);
+	(void)pthread_mutex_lock(&s->lock);
+	struct entry *e = map_get(s->entries, key);
+	if (!e) {
+		e = xcalloc(1, sizeof(*e));
+		e->key = xstrdup(key);
+		e->reply = (struct http_reply)HTTP_REPLY_INIT;
+		map_put(s->entries, key, e);
+	}
+	if (!e->target.url || strcmp(e->target.url, t->url) != 0)
+		e->next_ms = 0;
+	copy_target(t, &e->target);
+	e->token_wanted = t->token_later && !e->token;
+	s->events.on_target(s->events.arg, key, &e->target);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+/* Under the lock; the entry is out of the map. */
+static void retire(struct source *s, struct entry *e)
+{
+	s->events.on_gone(s->events.arg, e->key);
+	if (!e->busy) {
+		entry_free(e);
+		return;
+	}
+	e->gone = true;
+	vec_push(&s->retired, e);
+}
+
+void source_remove(struct source *s, const char *key)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	struct entry *e = map_take(s->entries, key);
+	if (e)
+		retire(s, e);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- tokens from elsewhere -------------------------------------------------------------------- */
+
+void source_set_token(struct source *s, const char *key, struct str token)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	struct entry *e = map_get(s->entries, key);
+	if (e) {
+		mem_free_secret(e->token);
+		e->token = str_dup(token);
+		e->token_wanted = false;
+		e->next_ms = 0;
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+void source_tokens_wanted(struct source *s,
+                          void (*fn)(void *arg, const char *ns, const char *cluster,
+                                     const char *key),
+                          void *arg)
+{
+	size_t at = 0;
+	const char *key;
+	void *value;
+	(void)pthread_mutex_lock(&s->lock);
+	while (map_next(s->entries, &at, &key, &value)) {
+		const struct entry *e = value;
+		if (e->token_wanted)
+			fn(arg, e->target.ns, e->target.cluster, key);
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+}

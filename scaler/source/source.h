@@ -1,0 +1,62 @@
+/* Keeps one fresh snapshot per cluster: asks each FE's /api/roost/load twice a second.
+ *
+ * One call is in flight per cluster, each with a deadline, all side by side on one thread: a cluster whose
+ * FE is slow or gone delays no other. An FE that refuses our token or does not know the path is asked less
+ * often.
+ * Thread: source_put() and the like from any thread; the callbacks run on the source's own thread, one at
+ * a time, and must not call back into it. Ownership: targets are copied. */
+#ifndef ROOST_SCALER_SOURCE_SOURCE_H
+#define ROOST_SCALER_SOURCE_SOURCE_H
+
+#include <stdbool.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "scaler/source/snapshot.h"
+
+enum { SOURCE_PERIOD_MS = 450, SOURCE_CALL_MS = 2000, SOURCE_REFUSED_MS = 5000 };
+
+struct source_limits { /* what the user wants of a pool */
+	int64_t min, max;
+	int64_t slots_per_node; /* 0: what the nodes say */
+	double wait_target_s;
+	int64_t scale_in_window_ms;
+	int64_t replicas; /* as ordered before we began; -1: unknown */
+};
+
+struct source_target {
+	char *ns, *cluster, *pool;
+	char *url;        /* of the load document */
+	char *token_file; /* NULL: none, or given by source_set_token() */
+	bool token_later; /* source_set_token() will bring one */
+	struct source_limits limits;
+};
+void source_target_free(struct source_target *t); /* what it points at */
+/* "ns/cluster/pool": how tables name a pool; malloc'd. */
+char *source_key(const char *ns, const char *cluster, const char *pool);
+
+struct source_events {
+	void (*on_target)(void *arg, const char *key,
+	                  const struct source_target *t); /* new, changed */
+	void (*on_gone)(void *arg, const char *key);
+	void (*on_snapshot)(void *arg, const char *key, const struct source_snapshot *s);
+	void (*on_failure)(void *arg, const char *key, const struct err *err);
+	void *arg;
+};
+
+struct source;
+int source_start(const struct source_events *events, struct source **ret, struct err *err);
+void source_stop(struct source *s);
+void source_put(struct source *s, const struct source_target *t);
+void source_remove(struct source *s, const char *key);
+
+/* The token for a cluster's FE; and which clusters need one (again). fn runs under the source's lock. */
+void source_set_token(struct source *s, const char *key, struct str token);
+void source_tokens_wanted(struct source *s,
+                          void (*fn)(void *arg, const char *ns, const char *cluster,
+                                     const char *key),
+                          void *arg);
+
+DEFINE_CLEANUP(struct source, source_stop)
+
+#endif
