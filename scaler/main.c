@@ -1,0 +1,192 @@
+/* roost-scaler: answers KEDA, Prometheus and the operator with the number of compute nodes wanted. */
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "scaler/serve/serve.h"
+#include "scaler/source/config.h"
+#include "scaler/source/discover.h"
+
+#ifndef ROOST_VERSION
+#define ROOST_VERSION "dev"
+#endif
+
+enum { EXIT_USAGE = 2 };
+
+struct flags {
+	const char *config, *listen, *tls_cert, *tls_key, *client_ca;
+	const char *kubeconfig, *namespaces, *token_file;
+};
+
+static const char usage[] = "usage: roost-scaler [flags]\n"
+			    "  --config FILE        clusters to ask, tokenFile, maxAge (YAML)\n"
+			    "  --kubeconfig FILE    find clusters from StarRocksClusters (in a "
+			    "pod: without this flag)\n"
+			    "  --namespace A,B      only in these namespaces (all)\n"
+			    "  --listen HOST:PORT   where to answer (127.0.0.1:9091)\n"
+			    "  --token-file FILE    bearer token that callers must send; needed "
+			    "but on a loopback address\n"
+			    "  --tls-cert FILE --tls-key FILE    answer over TLS\n"
+			    "  --client-ca FILE     callers must have a certificate of this CA\n"
+			    "  --help\n";
+
+/* 0, or what to exit with + 1. */
+static int parse_flags(int argc, char **argv, struct flags *f)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "listen", required_argument, NULL, 'l' },
+		{ "tls-cert", required_argument, NULL, 'e' },
+		{ "tls-key", required_argument, NULL, 'k' },
+		{ "client-ca", required_argument, NULL, 'a' },
+		{ "kubeconfig", required_argument, NULL, 'u' },
+		{ "namespace", required_argument, NULL, 'n' },
+		{ "token-file", required_argument, NULL, 't' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char **const to[] = { &f->config,    &f->listen,     &f->tls_cert,   &f->tls_key,
+		                    &f->client_ca, &f->kubeconfig, &f->namespaces, &f->token_file };
+	int which = 0;
+	if (argc > 1 && strcmp(argv[1], "sim") == 0) {
+		fprintf(stderr, "roost-scaler: sim is not built yet (issue 5)\n");
+		return EXIT_USAGE + 1;
+	}
+	for (int c; (c = getopt_long(argc, argv, "", options, &which)) != -1;) {
+		if (c == 'h') {
+			fputs(usage, stdout);
+			return 1;
+		}
+		if (c == 'v') {
+			puts("roost-scaler " ROOST_VERSION);
+			return 1;
+		}
+		if (c == '?')
+			return EXIT_USAGE + 1; /* getopt named the flag */
+		*to[which] = optarg;
+	}
+	if (optind == argc)
+		return 0;
+	fprintf(stderr, "roost-scaler: unexpected argument \"%s\"; see --help\n", argv[optind]);
+	return EXIT_USAGE + 1;
+}
+
+static int check_flags(const struct flags *f, struct err *err)
+{
+	if (!f->tls_cert != !f->tls_key)
+		return err_set(err, -EINVAL, "--tls-cert and --tls-key go together");
+	if (f->client_ca && !f->tls_cert)
+		return err_set(err, -EINVAL, "--client-ca needs --tls-cert and --tls-key");
+	if (!f->config && !f->kubeconfig && !getenv("KUBERNETES_SERVICE_HOST") &&
+	    !getenv("KUBECONFIG"))
+		return err_set(err, -EINVAL,
+		               "nothing to scale: give --config FILE, or --kubeconfig FILE, or run "
+		               "in a pod");
+	return 0;
+}
+
+struct program {
+	struct source_config config;
+	struct kube_config *kube;
+	struct serve_pools *pools;
+	struct source *source;
+	struct source_discover *discover;
+	struct serve *serve;
+};
+
+static void program_stop(struct program *p)
+{
+	serve_stop(p->serve);
+	source_discover_stop(p->discover);
+	source_stop(p->source);
+	serve_pools_free(p->pools);
+	kube_config_free(p->kube);
+	source_config_free(&p->config);
+}
+
+static void pools_known(void *arg)
+{
+	serve_pools_complete(arg, true);
+	log_info("clusters read");
+}
+
+/* A file that lists clusters is all there is, unless a kubeconfig is named too. */
+static bool wants_kube(const struct flags *f, const struct source_config *config)
+{
+	return f->kubeconfig || !f->config || (config->n == 0 && getenv("KUBERNETES_SERVICE_HOST"));
+}
+
+static int start(struct program *p, const struct flags *f, struct err *err)
+{
+	int rc = f->config ? source_config_read(f->config, &p->config, err) : 0;
+	if (rc == 0 && wants_kube(f, &p->config))
+		rc = kube_config_load(f->kubeconfig, &p->kube, err);
+	if (rc < 0)
+		return rc;
+	p->pools = serve_pools_new(f->config ? p->config.max_age_ms : SOURCE_MAX_AGE_MS);
+	struct serve_config sc = { .listen = f->listen ? f->listen : "127.0.0.1:9091",
+		                   .token_file =
+		                           f->token_file ? f->token_file : p->config.token_file,
+		                   .tls_cert = f->tls_cert,
+		                   .tls_key = f->tls_key,
+		                   .client_ca = f->client_ca,
+		                   .pools = p->pools };
+	/* Before anything is asked: a wrong address or token file ends the start at once. */
+	rc = serve_start(&sc, &p->serve, err);
+	if (rc < 0)
+		return rc;
+	struct source_events events = serve_pools_events(p->pools);
+	rc = source_start(&events, &p->source, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < p->config.n; i++)
+		source_put(p->source, &p->config.targets[i]);
+	if (!p->kube) {
+		serve_pools_complete(p->pools, true);
+		return 0;
+	}
+	struct source_discover_config dc = { .kube = p->kube,
+		                             .namespaces = f->namespaces,
+		                             .source = p->source,
+		                             .on_complete = pools_known,
+		                             .arg = p->pools };
+	return source_discover_start(&dc, &p->discover, err);
+}
+
+int main(int argc, char **argv)
+{
+	struct flags f = { 0 };
+	_cleanup_(program_stop) struct program p = { 0 };
+	struct err err = ERR_INIT;
+	sigset_t ends;
+	int caught = 0;
+	log_init("roost-scaler");
+	int exit_code = parse_flags(argc, argv, &f);
+	if (exit_code)
+		return exit_code - 1;
+	/* Blocked before any thread starts, so that only sigwait() below takes them. */
+	(void)sigemptyset(&ends);
+	(void)sigaddset(&ends, SIGTERM);
+	(void)sigaddset(&ends, SIGINT);
+	(void)pthread_sigmask(SIG_BLOCK, &ends, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (check_flags(&f, &err) < 0) {
+		fprintf(stderr, "roost-scaler: %s\n", err.msg);
+		return EXIT_USAGE;
+	}
+	if (start(&p, &f, &err) < 0) {
+		fprintf(stderr, "roost-scaler: %s\n", err.msg);
+		return 1;
+	}
+	log_info("listening port=%d pools=%zu", serve_port(p.serve), p.config.n);
+	(void)sigwait(&ends, &caught);
+	log_info("stopping on %s", caught == SIGTERM ? "SIGTERM" : "SIGINT");
+	return 0;
+}

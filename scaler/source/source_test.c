@@ -1,0 +1,222 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "lib/data/json.h"
+#include "scaler/source/config.h"
+#include "scaler/source/snapshot.h"
+
+#define NODE(slots, running, draining)                                         \
+	"{\"id\":1,\"address\":\"a\",\"slots\":" slots ",\"running\":" running \
+	",\"draining\":" draining "}"
+#define DOC(fields, nodes)                                                                      \
+	"{\"v\":1,\"ts\":1760000000123,\"epoch\":5," fields ",\"nodes\":[" nodes "],\"service_" \
+	"time_s\":{\"p50\":0.5,\"p95\":2}}"
+#define FIELDS "\"pending\":7,\"oldest_wait_s\":3.2,\"required_slots\":12,\"running\":3"
+
+static void a_document_is_read(void **state)
+{
+	(void)state;
+	struct source_snapshot s;
+	struct err err = ERR_INIT;
+	int rc = source_parse(
+		str_of(DOC(FIELDS, NODE("4", "4", "false") "," NODE("8", "0", "false") "," NODE(
+					   "2", "1", "true") ",{\"role\":\"be\"}")),
+		&s, &err);
+	if (rc < 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(s.pending, 7);
+	assert_int_equal(s.slots_asked, 12);
+	assert_int_equal(s.running, 3);
+	assert_int_equal(s.epoch, 5);
+	assert_int_equal(s.nodes, 2);
+	assert_int_equal(s.draining, 1);
+	assert_int_equal(s.idle_nodes, 1);
+	assert_int_equal(s.tasks, 5);
+	assert_int_equal(s.slots, 12);
+	assert_int_equal(s.slots_of_a_node, 8);
+	assert_true(s.oldest_wait_s > 3.1 && s.service_p50_s > 0.4 && s.service_p95_s > 1.9);
+}
+
+static void a_bad_document_is_refused_whole(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *says;
+	} cases[] = {
+		{ "", "load" },
+		{ "<html>", "load" },
+		{ "{\"v\":1,\"ts\":1,\"epoch\":1,\"pending\":7,\"oldest", "load" },
+		{ "[]", "v must be 1" },
+		{ "{\"v\":2}", "v must be 1" },
+		{ "{\"v\":1,\"ts\":1,\"epoch\":\"x\"}", "epoch" },
+		{ DOC("\"pending\":-1,\"oldest_wait_s\":0,\"required_slots\":1,\"running\":0", ""),
+		  "pending" },
+		{ DOC("\"pending\":NaN,\"oldest_wait_s\":0,\"required_slots\":1,\"running\":0", ""),
+		  "load" },
+		{ DOC("\"pending\":1e308,\"oldest_wait_s\":0,\"required_slots\":1,\"running\":0",
+		      ""),
+		  "pending" },
+		{ DOC("\"pending\":0,\"oldest_wait_s\":1e308,\"required_slots\":1,\"running\":0",
+		      ""),
+		  "oldest_wait_s" },
+		{ DOC("\"pending\":0,\"oldest_wait_s\":-0.5,\"required_slots\":1,\"running\":0",
+		      ""),
+		  "oldest_wait_s" },
+		{ DOC("\"pending\":0,\"oldest_wait_s\":1,\"required_slots\":9999999999,\"running\":"
+		      "0",
+		      ""),
+		  "required_slots" },
+		{ DOC("\"pending\":0,\"oldest_wait_s\":1,\"running\":0", ""), "required_slots" },
+		{ DOC(FIELDS, "7"), "slots" },
+		{ DOC(FIELDS, NODE("-1", "0", "false")), "slots" },
+		{ DOC(FIELDS, NODE("1", "null", "false")), "running" },
+		{ DOC(FIELDS, NODE("1", "0", "0")), "draining" },
+		{ "{\"v\":1,\"ts\":1,\"epoch\":1," FIELDS
+		  ",\"service_time_s\":{\"p50\":1,\"p95\":1}}",
+		  "nodes" },
+		{ "{\"v\":1,\"ts\":1,\"epoch\":1," FIELDS ",\"nodes\":[]}", "p50" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct source_snapshot s = { .pending = 77 };
+		struct err err = ERR_INIT;
+		assert_int_equal(source_parse(str_of(cases[i].text), &s, &err), -EINVAL);
+		assert_int_equal(s.pending, 77);
+		if (!strstr(err.msg, cases[i].says))
+			fail_msg("case %zu says: %s", i, err.msg);
+	}
+}
+
+static void a_config_is_read(void **state)
+{
+	(void)state;
+	_cleanup_(source_config_free) struct source_config c = { 0 };
+	struct err err = ERR_INIT;
+	int rc = source_config_parse(
+		STR_LIT("clusters:\n"
+	                "- {namespace: a, name: c1, fe: 'fe1:8030', minReplicas: 1, maxReplicas: "
+	                "5,\n"
+	                "   slotsPerNode: 4, waitTarget: 1500ms, scaleInWindow: 2m}\n"
+	                "- {namespace: a, name: c2, pool: p, fe: '[fd00::1]:80', tokenFile: /own,\n"
+	                "   waitTarget: 2, queryPort: 9030}\n"
+	                "tokenFile: /t\nmaxAge: 3s\n"),
+		&c, &err);
+	if (rc < 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(c.n, 2);
+	assert_string_equal(c.token_file, "/t");
+	assert_int_equal(c.max_age_ms, 3000);
+	assert_string_equal(c.targets[0].pool, "cn");
+	assert_string_equal(c.targets[0].token_file, "/t");
+	assert_int_equal(c.targets[0].limits.min, 1);
+	assert_int_equal(c.targets[0].limits.max, 5);
+	assert_int_equal(c.targets[0].limits.slots_per_node, 4);
+	assert_true(c.targets[0].limits.wait_target_s > 1.49 &&
+	            c.targets[0].limits.wait_target_s < 1.51);
+	assert_int_equal(c.targets[0].limits.scale_in_window_ms, 120000);
+	assert_string_equal(c.targets[1].url, "http://[fd00::1]:80/api/roost/load");
+	assert_string_equal(c.targets[1].token_file, "/own");
+	assert_int_equal(c.targets[1].limits.scale_in_window_ms, SOURCE_WINDOW_S * 1000);
+}
+
+static void a_bad_config_names_the_field(void **state)
+{
+	(void)state;
+#define ONE(fields) "clusters: [{namespace: a, name: b, fe: 'h:1'" fields "}]"
+	static const struct {
+		const char *text, *says;
+	} cases[] = {
+		{ "", "documents" },
+		{ "[]", "clusters" },
+		{ "cluster: []", "unknown field \"cluster\"" },
+		{ "clusters: {}", "clusters must be a list" },
+		{ "clusters: [a]", "clusters[0]: must be an object" },
+		{ "clusters: [{name: b, fe: 'h:1'}]", "clusters[0]: namespace" },
+		{ "clusters: [{namespace: a/b, name: b, fe: 'h:1'}]", "namespace" },
+		{ "clusters: [{namespace: a, name: b}]", "fe must be" },
+		{ "clusters: [{namespace: a, name: b, fe: h}]", "fe must be" },
+		{ "clusters: [{namespace: a, name: b, fe: 'http://h:1'}]", "fe must be" },
+		{ "clusters: [{namespace: a, name: b, fe: 'h:70000'}]", "fe must be" },
+		{ "clusters: [{namespace: a, name: b, fe: '::1:80'}]", "fe must be" },
+		{ ONE(", replicas: 3"), "unknown field \"replicas\"" },
+		{ ONE(", maxReplicas: 0"), "maxReplicas" },
+		{ ONE(", maxReplicas: '3'"), "maxReplicas" },
+		{ ONE(", minReplicas: 4, maxReplicas: 3"), "above maxReplicas" },
+		{ ONE(", slotsPerNode: 0"), "slotsPerNode" },
+		{ ONE(", waitTarget: soon"), "waitTarget" },
+		{ ONE(", waitTarget: -1"), "waitTarget" },
+		{ ONE(", waitTarget: 5h"), "waitTarget" },
+		{ ONE(", scaleInWindow: 99999999"), "scaleInWindow" },
+		{ "clusters: []\nmaxAge: 10ms", "maxAge" },
+		{ "clusters: []\ntokenFile: 3", "tokenFile" },
+		{ "clusters: [{namespace: a, name: b, fe: 'h:1'}, {namespace: a, name: b, fe: "
+		  "'h:2'}]",
+		  "clusters[1]: the pool a/b/cn is there twice" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct source_config c = { 0 };
+		struct err err = ERR_INIT;
+		assert_int_equal(source_config_parse(str_of(cases[i].text), &c, &err), -EINVAL);
+		if (!strstr(err.msg, cases[i].says))
+			fail_msg("case %zu says: %s", i, err.msg);
+	}
+}
+
+static void a_cluster_becomes_a_target(void **state)
+{
+	(void)state;
+#define CR(meta, cn)                                              \
+	"{\"metadata\":{\"namespace\":\"ns\",\"name\":\"q\"" meta \
+	"},\"spec\":{\"starRocksCnSpec\":" cn "}}"
+	static const struct {
+		const char *cr;
+		int rc;
+	} cases[] = {
+		{ CR("",
+		     "{\"replicas\":2,\"roostAutoscaling\":{\"minReplicas\":1,\"maxReplicas\":3,"
+		     "\"slotsPerNode\":2,\"waitTargetSeconds\":2,\"scaleInWindowSeconds\":15}}"),
+		  0 },
+		{ CR("", "{\"autoScalingPolicy\":{\"minReplicas\":1,\"maxReplicas\":3}}"), 0 },
+		{ CR("", "{}"), SOURCE_NO_POOL },
+		{ CR("", "null"), SOURCE_NO_POOL },
+		{ CR("", "{\"roostAutoscaling\":{\"maxReplicas\":3,\"enabled\":false}}"),
+		  SOURCE_NO_POOL },
+		{ CR(",\"deletionTimestamp\":\"x\"", "{\"roostAutoscaling\":{\"maxReplicas\":3}}"),
+		  SOURCE_NO_POOL },
+		{ CR("", "{\"roostAutoscaling\":{\"maxReplicas\":\"3\"}}"), -EINVAL },
+		{ CR("", "{\"roostAutoscaling\":{\"maxReplicas\":2,\"minReplicas\":3}}"), -EINVAL },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *cr = NULL;
+		struct source_target t = { 0 };
+		struct err err = ERR_INIT;
+		assert_int_equal(data_json_parse(str_of(cases[i].cr), &cr, NULL), 0);
+		assert_int_equal(source_target_of_cr(cr, &t, &err), cases[i].rc);
+		if (i == 0) {
+			assert_string_equal(t.url,
+			                    "http://q-fe-service.ns.svc:8030/api/roost/load");
+			assert_true(t.token_later);
+			assert_int_equal(t.limits.replicas, 2);
+			assert_int_equal(t.limits.max, 3);
+			assert_int_equal(t.limits.scale_in_window_ms, 15000);
+			assert_true(t.limits.wait_target_s > 1.9 && t.limits.wait_target_s < 2.1);
+		}
+		source_target_free(&t);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_document_is_read),
+		cmocka_unit_test(a_bad_document_is_refused_whole),
+		cmocka_unit_test(a_config_is_read),
+		cmocka_unit_test(a_bad_config_names_the_field),
+		cmocka_unit_test(a_cluster_becomes_a_target),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
