@@ -131,6 +131,11 @@ build/%: $(O)/bin/%
 # ---- tests -----------------------------------------------------------------------------------
 TESTS := $(patsubst %.c,$(O)/tests/%,$(TEST_SRC))
 FUZZERS := $(patsubst %.c,$(O)/fuzz/%,$(FUZZ_SRC))
+# Tests that start executors start the program as it is shipped, whatever the test itself is built with.
+$(filter $(O)/tests/engine/exec/% $(O)/tests/engine/node/%,$(TESTS)): | plain-duck
+.PHONY: plain-duck
+plain-duck:
+	@$(MAKE) --no-print-directory CC=gcc SAN= build/roost-duck
 # Archives in two passes: a duck test needs libduckdb, every other must do without.
 $(O)/tests/engine/duck/%: $(O)/engine/duck/%.o $(O)/libduck.a $(ARCHIVES)
 	$(call link,$<,$(O)/libduck.a $(ARCHIVES),$(DUCK_TEST_LIBS) -lcmocka)

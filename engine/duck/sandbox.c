@@ -1,5 +1,6 @@
 #include "engine/duck/sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,6 +15,7 @@
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/data/json.h"
 
 void duck_sandbox_begin(void)
 {
@@ -94,6 +96,14 @@ static int ll_allow(int ruleset, const json_t *dirs, uint64_t rights, struct err
 	return 0;
 }
 
+static void ll_allow_one(int ruleset, const char *path, uint64_t rights)
+{
+	struct err err = ERR_INIT;
+	_cleanup_json_ json_t *list = json_pack("[s]", path);
+	if (ll_allow(ruleset, list, rights, &err) < 0)
+		log_debug("landlock: %s", err.msg); /* not every machine has it */
+}
+
 static int landlock(const struct duck_sandbox *s, int *ret_abi, struct err *err)
 {
 	*ret_abi = 0;
@@ -109,6 +119,9 @@ static int landlock(const struct duck_sandbox *s, int *ret_abi, struct err *err)
 	if (ruleset < 0)
 		return err_errno(err, "landlock");
 	uint64_t all = governed.fs & ~(uint64_t)(LL_EXECUTE | LL_IOCTL);
+	/* DuckDB looks at its limits whenever it starts threads, and dies when it sees the files but may not read. */
+	ll_allow_one(ruleset, "/proc/self/cgroup", LL_READ_FILE);
+	ll_allow_one(ruleset, "/sys/fs/cgroup", LL_READ_FILE | LL_READ_DIR);
 	int rc = ll_allow(ruleset, s->read_dirs, LL_READ_FILE | LL_READ_DIR, err);
 	if (rc == 0)
 		rc = ll_allow(ruleset, s->write_dirs, all, err);
@@ -291,13 +304,29 @@ static int filter_calls(bool read_only, struct err *err)
 	return 0;
 }
 
+/* Walls hold the calling thread and those it starts; one that exists already would stand outside. */
+static int only_thread(struct err *err)
+{
+	int n = 0;
+	DIR *dir = opendir("/proc/self/task");
+	if (!dir)
+		return 0; /* no /proc, nothing to count */
+	for (struct dirent *e = readdir(dir); e; e = readdir(dir))
+		n += e->d_name[0] != '.';
+	closedir(dir);
+	return n == 1 ? 0 : err_set(err, -EBUSY, "%d threads before the walls are up", n);
+}
+
 int duck_sandbox_enter(const struct duck_sandbox *s, int *ret_landlock, struct err *err)
 {
+	int rc = only_thread(err);
+	if (rc < 0)
+		return rc;
 	if (s->data_limit > 0) {
 		struct rlimit data = { (rlim_t)s->data_limit, (rlim_t)s->data_limit };
 		(void)setrlimit(RLIMIT_DATA, &data);
 	}
-	int rc = landlock(s, ret_landlock, err);
+	rc = landlock(s, ret_landlock, err);
 	return rc < 0 ? rc : filter_calls(s->read_only, err);
 }
 

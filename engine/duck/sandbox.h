@@ -1,6 +1,7 @@
 /* The second wall around DuckDB: what this process may still ask of the kernel.
  *
- * Thread: call once, before the process has threads. Limits: what cannot be had (an old kernel, a seccomp
+ * Thread: call once, while the process has one thread (-EBUSY otherwise: others would stay outside).
+ * Limits: what cannot be had (an old kernel, a seccomp
  * profile that forbids it) is said in one log line and goes without. */
 #ifndef ROOST_ENGINE_DUCK_SANDBOX_H
 #define ROOST_ENGINE_DUCK_SANDBOX_H

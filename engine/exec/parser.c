@@ -29,8 +29,16 @@ static int ask(struct exec *e, json_t *request /* stolen */, const char *member,
 {
 	if (!request)
 		return err_set(err, -EINVAL, "statement is not UTF-8");
-	_cleanup_json_ json_t *reply = NULL;
-	int rc = exec_run(e, request, deadline_in(EXEC_PARSE_MS), NULL, NULL, &reply, err);
+	struct deadline by = deadline_in(EXEC_PARSE_MS);
+	_cleanup_json_ json_t *again = json_incref(request), *reply = NULL;
+	int rc = exec_run(e, request, by, NULL, NULL, &reply, err);
+	/* Once more: the child may have died of something else between two statements. */
+	const char *code = data_get_str(reply, "error.code");
+	if (rc == EXEC_FAILED && code && strcmp(code, RPC_E_CRASHED) == 0) {
+		json_decref(reply);
+		reply = NULL;
+		rc = exec_run(e, json_incref(again), by, NULL, NULL, &reply, err);
+	}
 	if (rc < 0)
 		return rc;
 	json_t *value = json_object_get(reply, member);

@@ -59,7 +59,9 @@ static void lose_child(struct exec *e, const char *code, const char *why)
 {
 	char death[64] = "";
 	exec_child_end(e->pid, death, sizeof(death));
-	log_warn("group=%s pid=%d executor ended: %s (%s)", e->group, (int)e->pid, why, death);
+	bool meant = strcmp(code, RPC_E_CANCELLED) == 0;
+	log_at(meant ? LOG_DEBUG_ : LOG_WARN_, "group=%s pid=%d executor ended: %s (%s)", e->group,
+	       (int)e->pid, why, death);
 	autofree char *message = xasprintf("%s (%s)", why, death);
 	bool was_ready = false;
 	(void)pthread_mutex_lock(&e->write_lock);
@@ -72,7 +74,7 @@ static void lose_child(struct exec *e, const char *code, const char *why)
 	e->stats.rss = 0;
 	if (strcmp(code, RPC_E_OOM) == 0)
 		e->stats.kills++;
-	else
+	else if (!meant)
 		e->stats.crashes++;
 	fail_all(e, code, strcmp(code, RPC_E_OOM) == 0 ? why : message);
 	(void)pthread_mutex_unlock(&e->lock);
