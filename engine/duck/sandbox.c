@@ -280,10 +280,10 @@ static int add_rules(scmp_filter_ctx filter, bool read_only)
 	/* abort() and friends reach this process only. */
 	if (rc == 0)
 		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-		                      SCMP_A0(SCMP_CMP_EQ, self));
+		                      SCMP_A0(SCMP_CMP_EQ, self, 0));
 	if (rc == 0)
 		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
-		                      SCMP_A0(SCMP_CMP_EQ, 0));
+		                      SCMP_A0(SCMP_CMP_EQ, 0, 0));
 	return rc;
 }
 

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
@@ -94,6 +95,27 @@ int exec_child_spawn(const char *program, enum exec_mode mode, pid_t *ret_pid, i
 		return err_errno(err, "cannot start %s", program);
 	}
 	*ret_fd = TAKE_FD(ours);
+	return 0;
+}
+
+int exec_child_send(int fd, const void *data, size_t len, struct deadline by, struct err *err)
+{
+	const char *p = data;
+	while (len) {
+		struct pollfd wait = { .fd = fd, .events = POLLOUT, .revents = 0 };
+		int64_t left = deadline_left_ms(by);
+		if (left == 0)
+			return err_set(err, -ETIMEDOUT, "the executor takes no bytes");
+		if (poll(&wait, 1, left > 1000 ? 1000 : (int)left) <= 0)
+			continue;
+		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			return err_errno(err, "the executor takes no bytes");
+		p += n;
+		len -= (size_t)n;
+	}
 	return 0;
 }
 

@@ -183,7 +183,8 @@ static void send_bytes(struct exec *e, const struct buf *frame)
 {
 	struct err err = ERR_INIT;
 	(void)pthread_mutex_lock(&e->write_lock);
-	if (e->fd >= 0 && fd_write_by(e->fd, frame->p, frame->len, deadline_in(WRITE_MS), &err) < 0)
+	if (e->fd >= 0 &&
+	    exec_child_send(e->fd, frame->p, frame->len, deadline_in(WRITE_MS), &err) < 0)
 		(void)shutdown(e->fd, SHUT_RDWR); /* the supervisor sees the end of the stream */
 	(void)pthread_mutex_unlock(&e->write_lock);
 }

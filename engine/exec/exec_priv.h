@@ -49,6 +49,8 @@ char *exec_child_program(void);
 /* A connected socket to a new child; -errno. */
 int exec_child_spawn(const char *program, enum exec_mode mode, pid_t *ret_pid, int *ret_fd,
                      struct err *err);
+/* All of it by the deadline; without SIGPIPE when the child is gone. */
+int exec_child_send(int fd, const void *data, size_t len, struct deadline by, struct err *err);
 /* Kills and reaps; what it died of, in words. */
 void exec_child_end(pid_t pid, char *text, size_t size);
 /* Bytes of its own that are resident; 0 when unknown. */

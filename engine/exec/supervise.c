@@ -102,7 +102,7 @@ static void start_child(struct exec *e)
 	_cleanup_buf_ struct buf frame = BUF_INIT(EXEC_MESSAGE_MAX + 64);
 	rc = exec_frame_add(&frame, e->open_message, &err);
 	if (rc == 0)
-		rc = fd_write_by(fd, frame.p, frame.len, deadline_in(START_MS), &err);
+		rc = exec_child_send(fd, frame.p, frame.len, deadline_in(START_MS), &err);
 	(void)pthread_mutex_lock(&e->lock);
 	e->fd = fd;
 	e->pid = pid;
