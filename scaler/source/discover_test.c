@@ -1,0 +1,208 @@
+/* Finding pools and tokens, against a stub of the Kubernetes API. */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/map.h"
+#include "lib/net/http_server.h"
+#include "scaler/source/discover.h"
+
+/* ---- the API server --------------------------------------------------------------------------- */
+
+#define CLUSTER(name, max)                                                                        \
+	"{\"apiVersion\":\"starrocks.com/"                                                        \
+	"v1\",\"kind\":\"StarRocksCluster\",\"metadata\":{\"namespace\":"                         \
+	"\"ns\",\"name\":\"" name "\",\"resourceVersion\":\"7\"},\"spec\":{\"starRocksCnSpec\":{" \
+	"\"roostAutoscaling\":{\"maxReplicas\":" max "}}}}"
+#define EVENT(type, object) "{\"type\":\"" type "\",\"object\":" object "}\n"
+
+static atomic_int watches, lists, secret_there, secrets_asked;
+
+/* The first watch brings changes, the second a 410, the later ones nothing. */
+static void clusters(void *arg, struct http_req *r)
+{
+	(void)arg;
+	if (!http_req_query(r, "watch")) {
+		int n = atomic_fetch_add(&lists, 1);
+		http_answer_json(
+			r, 200,
+			n ? "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[" CLUSTER(
+				    "c", "5") "]}"
+			  : "{\"metadata\":{\"resourceVersion\":\"5\"},\"items\":[" CLUSTER(
+				    "a", "3") "," CLUSTER("b", "3") "," CLUSTER("bad", "-1") "]}");
+		return;
+	}
+	switch (atomic_fetch_add(&watches, 1)) {
+	case 0:
+		http_answer_json(r, 200,
+		                 EVENT("DELETED", CLUSTER("a", "3"))
+		                         EVENT("MODIFIED", CLUSTER("b", "4")));
+		break;
+	case 1:
+		http_answer_json(
+			r, 200,
+			EVENT("ERROR", "{\"kind\":\"Status\",\"code\":410,\"message\":\"old\"}"));
+		break;
+	default:
+		http_answer_json(r, 200, "");
+	}
+}
+
+static void secret(void *arg, struct http_req *r)
+{
+	(void)arg;
+	atomic_fetch_add(&secrets_asked, 1);
+	if (atomic_load(&secret_there))
+		http_answer_json(r, 200, "{\"data\":{\"token\":\"Z2VoZWltCg==\"}}");
+	else
+		http_answer_json(r, 404,
+		                 "{\"kind\":\"Status\",\"reason\":\"NotFound\",\"code\":404}");
+}
+
+/* ---- the source's owner ----------------------------------------------------------------------- */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct map *seen; /* key to maximum + 1 */
+static atomic_int complete;
+
+static void on_target(void *arg, const char *key, const struct source_target *t)
+{
+	(void)arg;
+	(void)pthread_mutex_lock(&lock);
+	map_put(seen, key, (void *)(intptr_t)(t->limits.max + 1));
+	(void)pthread_mutex_unlock(&lock);
+}
+
+static void on_gone(void *arg, const char *key)
+{
+	(void)arg;
+	(void)pthread_mutex_lock(&lock);
+	(void)map_del(seen, key);
+	(void)pthread_mutex_unlock(&lock);
+}
+
+static void on_snapshot(void *arg, const char *key, const struct source_snapshot *s)
+{
+	(void)arg;
+	(void)key;
+	(void)s;
+}
+
+static void on_failure(void *arg, const char *key, const struct err *err)
+{
+	(void)arg;
+	(void)key;
+	(void)err;
+}
+
+static void on_complete(void *arg)
+{
+	(void)arg;
+	atomic_fetch_add(&complete, 1);
+}
+
+static int64_t max_of(const char *key)
+{
+	(void)pthread_mutex_lock(&lock);
+	int64_t max = (intptr_t)map_get(seen, key) - 1;
+	(void)pthread_mutex_unlock(&lock);
+	return max;
+}
+
+static void wait_max(const char *key, int64_t max)
+{
+	struct deadline by = deadline_in(8000);
+	while (max_of(key) != max && !deadline_passed(by))
+		clock_sleep_ms(10);
+	if (max_of(key) != max)
+		fail_msg("%s: %lld, not %lld", key, (long long)max_of(key), (long long)max);
+}
+
+static void count(void *arg, const char *ns, const char *cluster, const char *key)
+{
+	(void)ns;
+	(void)cluster;
+	(void)key;
+	(*(int *)arg)++;
+}
+
+static int tokens_missing(struct source *s)
+{
+	int n = 0;
+	source_tokens_wanted(s, count, &n);
+	return n;
+}
+
+static void pools_follow_the_clusters(void **state)
+{
+	(void)state;
+	static const struct http_route routes[] = {
+		{ .method = "GET",
+		  .path = "/apis/starrocks.com/v1/namespaces/ns/starrocksclusters",
+		  .handler = clusters },
+		{ .method = "GET", .path = "/api/v1/namespaces/ns/secrets/*", .handler = secret },
+	};
+	struct http_server_config sc = { .listen = "127.0.0.1:0", .routes = routes, .n_routes = 2 };
+	struct http_server *api = NULL;
+	struct kube_config *kube = NULL;
+	struct source *source = NULL;
+	struct source_discover *d = NULL;
+	struct err err = ERR_INIT;
+	seen = map_new(NULL);
+	assert_int_equal(http_server_start(&sc, &api, NULL), 0);
+	autofree char *text = xasprintf(
+		"{\"current-context\":\"x\",\"contexts\":[{\"name\":\"x\",\"context\":{\"cluster\":"
+	        "\"c\","
+		"\"user\":\"u\"}}],\"clusters\":[{\"name\":\"c\",\"cluster\":{\"server\":"
+		"\"http://"
+	        "127.0.0.1:%d\"}}],\"users\":[{\"name\":\"u\",\"user\":{\"token\":\"t\"}}]}",
+		http_server_port(api));
+	if (kube_config_parse(str_of(text), ".", &kube, &err) < 0)
+		fail_msg("%s", err.msg);
+	struct source_events events = { on_target, on_gone, on_snapshot, on_failure, NULL };
+	assert_int_equal(source_start(&events, &source, NULL), 0);
+	struct source_discover_config dc = {
+		.kube = kube, .namespaces = " ns ,", .source = source, .on_complete = on_complete
+	};
+	assert_int_equal(source_discover_start(&dc, &d, NULL), 0);
+
+	wait_max("ns/b/cn", 4);  /* changed by the watch */
+	wait_max("ns/a/cn", -1); /* deleted by it */
+	wait_max("ns/c/cn", 5);  /* from the list after the 410, in which b is missing */
+	wait_max("ns/b/cn", -1);
+	assert_int_equal(max_of("ns/bad/cn"), -1);
+	assert_int_equal(atomic_load(&complete), 1);
+
+	struct deadline by = deadline_in(5000);
+	while (!atomic_load(&secrets_asked) && !deadline_passed(by))
+		clock_sleep_ms(10);
+	assert_int_equal(tokens_missing(source), 1); /* the operator has not made it yet */
+	atomic_store(&secret_there, 1);
+	while (tokens_missing(source) && !deadline_passed(by))
+		clock_sleep_ms(10);
+	assert_int_equal(tokens_missing(source), 0);
+
+	source_discover_stop(d);
+	source_stop(source);
+	kube_config_free(kube);
+	http_server_stop(api, 0);
+	map_free(seen);
+}
+
+int main(void)
+{
+	(void)signal(SIGPIPE, SIG_IGN);
+	/* Threads are started by what is tested: pthread_create is in there. */
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pools_follow_the_clusters),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
