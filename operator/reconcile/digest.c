@@ -13,6 +13,21 @@ void reconcile_digest(const json_t *desired, char out[17])
 
 /* The live values of exactly those fields that are desired. The server adds defaults and writes "1000m" as
  * "1"; comparing its own words of then and now needs to know nothing about either. */
+static json_t *project(const json_t *desired, const json_t *live);
+
+/* Maps that Kubernetes takes as one value: a key that somebody added to them is drift as well. */
+static bool atomic_map(const char *key)
+{
+	return strcmp(key, "selector") == 0 || strcmp(key, "nodeSelector") == 0;
+}
+
+static json_t *project_key(const char *key, const json_t *desired, const json_t *live)
+{
+	if (!live)
+		return json_null();
+	return atomic_map(key) ? json_deep_copy(live) : project(desired, live);
+}
+
 static json_t *project(const json_t *desired, const json_t *live)
 {
 	const char *key;
@@ -24,7 +39,7 @@ static json_t *project(const json_t *desired, const json_t *live)
 		json_object_foreach(d, key, value)
 		{
 			const json_t *there = json_object_get(live, key);
-			json_object_set_new(out, key, there ? project(value, there) : json_null());
+			json_object_set_new(out, key, project_key(key, value, there));
 		}
 		return out;
 	}

@@ -199,11 +199,15 @@ static void drift_and_loss_are_healed(void **state)
 	(void)state;
 	_cleanup_json_ json_t *w = settled(1, 1);
 	json_object_del(json_object_get(w, "objects"), "Service/c-fe-service");
+	/* A key added to a selector, which is one value to Kubernetes. */
+	data_set(json_object_get(json_object_get(w, "objects"), "Service/c-cn-service"),
+	         "spec.selector.x", json_string("y"));
 	data_set(json_object_get(json_object_get(w, "objects"), "StatefulSet/c-be"),
 	         "spec.template.spec.containers.0.image", json_string("other"));
 	_cleanup_json_ json_t *plan = plan_of(w);
-	assert_int_equal(json_array_size(json_object_get(plan, "writes")), 2);
+	assert_int_equal(json_array_size(json_object_get(plan, "writes")), 3);
 	assert_non_null(write_of(plan, "apply", "c-fe-service"));
+	assert_non_null(write_of(plan, "apply", "c-cn-service"));
 	assert_non_null(write_of(plan, "apply", "c-be"));
 }
 

@@ -1,0 +1,190 @@
+"""The operator on a real API server, with pods that only sleep: objects, order, healing, status, adoption.
+
+The programs in the pods are the pause image: what a set of pods does with the operator's objects is Kubernetes' part,
+and what an FE answers is covered by operator/reconcile/step_test.c and by the main job.
+"""
+
+import json
+import os
+import subprocess
+
+import pytest
+import yaml
+
+from conftest import REPO, run, wait_until
+
+OPERATOR = REPO / "build" / "roost-operator"
+PAUSE = os.environ.get("ROOST_PAUSE_IMAGE", "roost/pause:1")
+TESTDATA = REPO / "operator" / "render" / "testdata"
+
+
+@pytest.fixture(scope="session")
+def crds(cluster):
+    if not OPERATOR.exists():
+        run("make", "-C", REPO, timeout=1800)
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", REPO / "crds" / "starrocks.com_starrocksclusters.yaml",
+                    "-f", REPO / "crds" / "starrocks.com_starrockswarehouses.yaml")
+    for kind in ("starrocksclusters", "starrockswarehouses"):
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{kind}.starrocks.com", "--timeout=30s")
+
+
+class Operator:
+    def __init__(self, cluster, namespace, log):
+        self.cluster, self.namespace = cluster, namespace
+        self.process = subprocess.Popen(
+            [OPERATOR, "--kubeconfig", cluster.kubeconfig, "--namespace", namespace, "--metrics-bind-address=0",
+             "--health-probe-bind-address=0", "--scaler-url="], stderr=log)
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(timeout=20) == 0
+
+
+@pytest.fixture
+def start(cluster, crds, namespace, tmp_path):
+    """Starts an operator that serves only this test's namespace."""
+    started = []
+
+    def go():
+        with open(tmp_path / f"operator-{len(started)}.log", "w", encoding="utf-8") as log:
+            started.append(Operator(cluster, namespace, log))
+        return started[-1]
+
+    yield go
+    for operator in started:
+        if operator.process.poll() is None:
+            operator.stop()
+
+
+def part(replicas=1, **more):
+    return {"image": PAUSE, "command": ["/pause"], "replicas": replicas, "startupProbeFailureSeconds": 0,
+            "livenessProbeFailureSeconds": 0, "readinessProbeFailureSeconds": 0, "terminationGracePeriodSeconds": 1, **more}
+
+
+def cr(namespace, name="c", **parts):
+    return {"apiVersion": "starrocks.com/v1", "kind": "StarRocksCluster",
+            "metadata": {"name": name, "namespace": namespace, "annotations": {"roost.io/engine": "true"}}, "spec": parts}
+
+
+def condition(cluster, namespace, kind, name="c"):
+    status = cluster.get("-n", namespace, "src", name).get("status", {})
+    for c in status.get("conditions", []):
+        if c["type"] == kind:
+            return c
+    return {}
+
+
+def wait_ready(cluster, namespace, name="c", timeout=90):
+    wait_until(f"{name} is ready", lambda: condition(cluster, namespace, "Ready", name).get("status") == "True"
+               and cluster.get("-n", namespace, "src", name)["metadata"]["generation"]
+               == condition(cluster, namespace, "Ready", name)["observedGeneration"], timeout=timeout)
+
+
+def test_a_cluster_lives_and_goes(cluster, namespace, start):
+    start()
+    cluster.apply([
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fe", "namespace": namespace},
+         "data": {"fe.conf": "http_port = 8030\n"}},
+        cr(namespace, starRocksFeSpec=part(configMapInfo={"configMapName": "fe", "resolveKey": "fe.conf"}),
+           starRocksBeSpec=part(), starRocksCnSpec=part(2))])
+    wait_ready(cluster, namespace)
+    names = {o["kind"] + "/" + o["metadata"]["name"] for o in cluster.get("-n", namespace, "sts,deploy,svc,secret")["items"]}
+    assert names == {"StatefulSet/c-fe", "StatefulSet/c-be", "Deployment/c-cn", "Secret/c-roost-token"} | {
+        f"Service/c-{role}-{what}" for role in ("fe", "be", "cn") for what in ("service", "search")}
+    status = cluster.get("-n", namespace, "src", "c")["status"]
+    assert status["phase"] == "running"
+    assert status["starRocksCnStatus"]["replicas"] == 2
+    assert status["starRocksFeStatus"]["runningInstances"] == ["c-fe-0"]
+
+    # A deleted child comes back, an edited one is put right, an edited configuration reaches the Service.
+    cluster.kubectl("-n", namespace, "delete", "service", "c-be-service")
+    wait_until("the Service is back", lambda: cluster.kubectl("-n", namespace, "get", "svc", "c-be-service", check=False), 5)
+    cluster.kubectl("-n", namespace, "patch", "svc", "c-fe-service", "--type=merge", "-p", '{"spec":{"selector":{"x":"y"}}}')
+    wait_until("the selector is put right", lambda: "x" not in cluster.get("-n", namespace, "svc", "c-fe-service")[
+        "spec"]["selector"], 5)
+    cluster.kubectl("-n", namespace, "patch", "cm", "fe", "--type=merge", "-p", '{"data":{"fe.conf":"http_port = 18030"}}')
+    wait_until("the port follows fe.conf", lambda: cluster.get("-n", namespace, "svc", "c-fe-service")["spec"]["ports"][0][
+        "port"] == 18030, 5)
+
+    # /scale is the CR's: kubectl, an HPA and KEDA use it alike.
+    cluster.kubectl("-n", namespace, "scale", "src", "c", "--replicas=3")
+    wait_until("three compute nodes", lambda: cluster.get("-n", namespace, "deploy", "c-cn")["status"].get(
+        "readyReplicas") == 3, 30)
+
+    cluster.kubectl("-n", namespace, "delete", "src", "c")
+    wait_until("everything is gone", lambda: not cluster.get("-n", namespace, "sts,deploy,svc,secret,pod")["items"], 90)
+
+
+def test_what_is_wrong_is_said_and_passes(cluster, namespace, start):
+    start()
+    cluster.apply([cr(namespace, starRocksFeSpec=part()), cr(namespace, "good", starRocksFeSpec=part())])
+    wait_ready(cluster, namespace)
+    cluster.kubectl("-n", namespace, "patch", "src", "c", "--type=merge", "-p",
+                    '{"spec":{"starRocksFeSpec":{"image":"roost.invalid/none:1"}}}')
+    degraded = wait_until("Degraded names the pod", lambda: (lambda c: c if c.get("status") == "True" else None)(
+        condition(cluster, namespace, "Degraded")), 30)
+    assert degraded["reason"] in ("ErrImagePull", "ImagePullBackOff")
+    assert "c-fe-0" in degraded["message"]
+    assert condition(cluster, namespace, "Ready", "good")["status"] == "True"
+    cluster.kubectl("-n", namespace, "patch", "src", "c", "--type=merge", "-p",
+                    json.dumps({"spec": {"starRocksFeSpec": {"image": PAUSE}}}))
+    wait_ready(cluster, namespace)
+
+
+@pytest.mark.parametrize("patch, says", [
+    ({"starRocksFeSpec": {"replicas": 1}}, "below a majority"),
+    ({"starRocksFeSpec": {"replicas": 0}}, "below a majority"),
+    ({"starRocksFeSpec": None}, "cannot be removed"),
+    ({"starRocksBeSpec": {"image": PAUSE, "storageVolumes": [
+        {"name": "d", "mountPath": "/d", "storageSize": "abc10Gi"}]}}, "storageSize"),
+    ({"starRocksCnSpec": {"image": PAUSE, "cnEnvVars": [{"name": "HOST_TYPE", "value": "FQDN"}]}}, "HOST_TYPE=FQDN"),
+    ({"starRocksCnSpec": {"image": PAUSE, "roostAutoscaling": {"minReplicas": 3, "maxReplicas": 2}}}, "minReplicas"),
+    ({"starRocksCnSpec": {"image": PAUSE, "roostAutoscaling": {"maxReplicas": 2},
+                          "autoScalingPolicy": {"maxReplicas": 2}}}, "keep one of them"),
+])
+def test_the_schema_refuses_in_words(cluster, crds, namespace, patch, says):
+    cluster.apply([cr(namespace, starRocksFeSpec=part(3))])
+    done = run(REPO / "e2e" / "cluster" / "kubectl", "-n", namespace, "patch", "src", "c", "--type=merge", "-p",
+               json.dumps({"spec": patch}), check=False)
+    assert done.returncode != 0 and says in done.stderr
+
+
+@pytest.mark.parametrize("case", sorted(p.name for p in TESTDATA.iterdir() if p.name != "engine"))
+def test_upstreams_sets_are_taken_over_untouched(cluster, namespace, start, case):
+    """Objects as upstream's operator left them, then ours: neither generation nor revision of a set may move."""
+    resource = next(yaml.safe_load_all((TESTDATA / case / "cr.yaml").read_text()))
+    name = resource["metadata"]["name"]
+    resource["metadata"] = {"name": name, "namespace": namespace}
+    cluster.apply([resource])
+    uid = cluster.get("-n", namespace, "src", name)["metadata"]["uid"]
+    for o in yaml.safe_load_all((TESTDATA / case / "want.yaml").read_text()):
+        o["metadata"]["namespace"] = namespace
+        o["metadata"]["ownerReferences"][0]["uid"] = uid
+        if o["kind"] == "Service":
+            o["spec"] = {k: v for k, v in o["spec"].items() if k != "clusterIPs" and (k != "clusterIP" or v == "None")}
+            for port in o["spec"]["ports"]:
+                port.pop("nodePort", None)
+        if o["kind"] == "StatefulSet":
+            template = o["spec"]["template"]
+            template["metadata"]["namespace"] = namespace
+            for env in template["spec"]["containers"][0]["env"]:
+                if env["name"] == "FE_SERVICE_NAME" and "." in env["value"]:
+                    env["value"] = env["value"].split(".")[0] + "." + namespace
+        cluster.kubectl("create", "--field-manager=manager", "-f", "-", stdin=json.dumps(o))
+
+    def sets():
+        found = cluster.get("-n", namespace, "sts")["items"]
+        if not all(s["status"].get("updateRevision") for s in found):
+            return None
+        return {s["metadata"]["name"]: (s["metadata"]["generation"], s["status"]["updateRevision"]) for s in found}
+
+    before = wait_until("the sets have revisions", sets)
+    operator = start()
+
+    def ours(s):
+        return any(f["manager"] == "roost-operator" for f in s["metadata"]["managedFields"])
+
+    wait_until("ours holds the sets", lambda: all(map(ours, cluster.get(
+        "-n", namespace, "sts", "--show-managed-fields")["items"])), 30)
+    operator.stop()
+    assert sets() == before
