@@ -1,5 +1,6 @@
-/* roost-fe: the front end. Reads fe.conf, opens the catalog, and runs what serves SQL, HTTP and the workers until a
- * signal ends it: SIGTERM and SIGINT stop at once but in order, SIGUSR1 lets running statements finish. */
+/* roost-fe: the front end. Reads fe.conf, opens the catalog, and runs what
+ * serves SQL, HTTP and the workers until a signal ends it: SIGTERM and SIGINT
+ * stop at once but in order, SIGUSR1 lets running statements finish. */
 #include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
@@ -9,8 +10,13 @@
 #include "engine/admit/admit.h"
 #include "engine/cluster/cluster.h"
 #include "engine/conf/fe.h"
+#include "engine/coord/coord.h"
+#include "engine/exec/exec.h"
 #include "engine/front/front.h"
 #include "engine/meta/meta.h"
+#include "engine/sql/connections.h"
+#include "engine/sql/session.h"
+#include "engine/wire/wire.h"
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
@@ -22,14 +28,19 @@ enum { STOP_MS = 2000, TOKEN_BYTES = 32 };
 
 struct fe {
 	struct conf_fe conf;
-	char *token_file, *fe_rpc;
+	char *token_file, *fe_rpc, *spool_dir;
 	struct meta *meta;
 	struct admit *admit;
 	struct cluster *cluster;
 	struct front *front;
+	struct exec *parser;
+	struct coord *coord;
+	struct sql_server sql;
+	struct wire *wire;
 };
 
-/* Called by cluster's threads, the first time perhaps before cluster_start() has returned. */
+/* Called by cluster's threads, the first time perhaps before cluster_start()
+ * has returned. */
 static void on_change(void *arg)
 {
 	struct fe *fe = arg;
@@ -39,7 +50,20 @@ static void on_change(void *arg)
 	admit_set_capacity(fe->admit, be, cn);
 }
 
-/* The token between the nodes: the configured file, or, on loopback only, one that is made beside the catalog. */
+static void get_stats(void *arg, struct front_stats *ret)
+{
+	struct fe *fe = arg;
+	struct sql_stats s = { 0 };
+	if (fe->sql.connections)
+		sql_connections_stats(fe->sql.connections, &s);
+	*ret = (struct front_stats){ .connections = s.connections,
+		                     .queries = s.queries,
+		                     .query_errors = s.query_errors,
+		                     .query_seconds = s.query_seconds };
+}
+
+/* The token between the nodes: the configured file, or, on loopback only, one
+ * that is made beside the catalog. */
 static int find_token(struct fe *fe, struct err *err)
 {
 	char token[2 * TOKEN_BYTES + 2];
@@ -56,7 +80,8 @@ static int find_token(struct fe *fe, struct err *err)
 	return rc < 0 ? rc : fd_write_file(fe->token_file, token, strlen(token), 0600, err);
 }
 
-/* What fe.conf says of a global variable holds from each start on, as if it were SET GLOBAL. */
+/* What fe.conf says of a global variable holds from each start on, as if it
+ * were SET GLOBAL. */
 static int set_variable(struct fe *fe, const char *name, int64_t value, struct err *err)
 {
 	autofree char *text = xasprintf("%lld", (long long)value);
@@ -97,6 +122,48 @@ static int start_ground(struct fe *fe, struct err *err)
 	return cluster_start(&cluster, &fe->cluster, err);
 }
 
+static int start_sql(struct fe *fe, struct err *err)
+{
+	struct exec_config parser = { .mode = EXEC_PARSER };
+	fe->spool_dir = xasprintf("%s/spool", fe->conf.meta_dir);
+	int rc = fd_rm_rf(fe->spool_dir, err); /* of a process before this one */
+	if (rc == 0)
+		rc = fd_mkdir_p(fe->spool_dir, 0700, err);
+	if (rc == 0)
+		rc = exec_open(&parser, &fe->parser, err);
+	struct coord_config coord = { .meta = fe->meta,
+		                      .cluster = fe->cluster,
+		                      .admit = fe->admit,
+		                      .token_file = fe->token_file,
+		                      .self = fe->fe_rpc,
+		                      .spool_dir = fe->spool_dir };
+	if (rc == 0)
+		rc = coord_new(&coord, &fe->coord, err);
+	if (rc < 0)
+		return rc;
+	fe->sql = (struct sql_server){ .meta = fe->meta,
+		                       .cluster = fe->cluster,
+		                       .admit = fe->admit,
+		                       .parser = fe->parser,
+		                       .coord = fe->coord,
+		                       .fe_host = fe->conf.fe_host,
+		                       .http_port = (int)fe->conf.http_port,
+		                       .rpc_port = (int)fe->conf.rpc_port,
+		                       .query_port = (int)fe->conf.query_port,
+		                       .edit_log_port = (int)fe->conf.edit_log_port,
+		                       .start_ts = clock_real_ms(),
+		                       .version = SERVER_VERSION,
+		                       .s3_json = fe->conf.s3_json,
+		                       .s3_path = fe->conf.s3_path };
+	struct wire_config wire = { .listen_address = fe->conf.bind_address,
+		                    .port = (int)fe->conf.query_port,
+		                    .max_connections = (unsigned)fe->conf.max_connections,
+		                    .server = &fe->sql,
+		                    .version = SERVER_VERSION };
+	rc = wire_start(&wire, &fe->wire, err);
+	return rc < 0 ? err_wrap(err, "query_port") : 0;
+}
+
 static int start_front(struct fe *fe, struct err *err)
 {
 	struct front_config front = { .meta = fe->meta,
@@ -112,19 +179,28 @@ static int start_front(struct fe *fe, struct err *err)
 		                      .name = fe->conf.cluster_name ? fe->conf.cluster_name
 		                                                    : fe->conf.fe_host,
 		                      .s3_json = fe->conf.s3_json,
-		                      .s3_path = fe->conf.s3_path };
+		                      .s3_path = fe->conf.s3_path,
+		                      .stats = get_stats,
+		                      .arg = fe };
 	return front_start(&front, &fe->front, err);
 }
 
-/* Statements that still run get grace_ms; everything is ended in the order in which it leans on the next. */
+/* Statements that still run get grace_ms; everything is ended in the order in
+ * which it leans on the next. */
 static void stop(struct fe *fe, int64_t grace_ms)
 {
-	front_stop(fe->front, grace_ms < STOP_MS ? grace_ms : STOP_MS);
+	size_t killed = fe->wire ? wire_stop(fe->wire, grace_ms) : 0;
+	if (killed)
+		log_warn("%zu statements were killed", killed);
+	front_stop(fe->front, STOP_MS);
+	coord_free(fe->coord);
 	cluster_stop(fe->cluster);
+	exec_close(fe->parser);
 	admit_free(fe->admit);
 	meta_close(fe->meta);
 	free(fe->token_file);
 	free(fe->fe_rpc);
+	free(fe->spool_dir);
 	conf_fe_free(&fe->conf);
 }
 
@@ -154,7 +230,8 @@ static int64_t wait_for_end(struct fe *fe, const sigset_t *signals)
 		return STOP_MS;
 	}
 	int64_t started = clock_mono_ms();
-	log_info("signal=SIGUSR1 leaving: health is 500, connections are taken for %lld s more",
+	log_info("signal=SIGUSR1 leaving: health is 500, connections are taken for "
+	         "%lld s more",
 	         (long long)fe->conf.min_grace_s);
 	front_set_draining(fe->front);
 	if (told_to_stop(signals, fe->conf.min_grace_s * 1000))
@@ -168,15 +245,17 @@ static int run(struct fe *fe, const sigset_t *signals)
 	struct err err = ERR_INIT;
 	int rc = start_ground(fe, &err);
 	if (rc == 0)
+		rc = start_sql(fe, &err);
+	if (rc == 0)
 		rc = start_front(fe, &err);
 	if (rc < 0) {
 		log_error("%s", err.msg);
 		stop(fe, 0);
 		return 1;
 	}
-	log_info("version=%s cluster_id=%lld http_port=%d rpc_port=%d ready", ROOST_VERSION,
-	         (long long)meta_cluster_id(fe->meta), front_http_port(fe->front),
-	         front_rpc_port(fe->front));
+	log_info("version=%s cluster_id=%lld http_port=%d rpc_port=%d query_port=%d ready",
+	         ROOST_VERSION, (long long)meta_cluster_id(fe->meta), front_http_port(fe->front),
+	         front_rpc_port(fe->front), wire_port(fe->wire));
 	stop(fe, wait_for_end(fe, signals));
 	log_info("stopped");
 	return 0;
@@ -221,7 +300,8 @@ int main(int argc, char **argv)
 	}
 	if (!path || optind != argc)
 		return usage(stderr);
-	/* Blocked before the first thread: only the main thread takes them, when it waits for them. */
+	/* Blocked before the first thread: only the main thread takes them, when it
+   * waits for them. */
 	sigset_t signals;
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
