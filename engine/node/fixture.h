@@ -1,12 +1,13 @@
 /* For tests: nodes in this process, and a front end that answers as it is told.
  *
  * Thread: the test's; the front end's handler runs on its server's thread and locks. Include it into one test file
- * only, after fake_exec.h. */
+ * only; with FIXTURE_REAL_EXEC defined the executors are roost-duck, else those of fake_exec.h. */
 #ifndef ROOST_ENGINE_NODE_FIXTURE_H
 #define ROOST_ENGINE_NODE_FIXTURE_H
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +17,15 @@
 #include <cmocka.h>
 
 #include "engine/node/fail.h"
+#ifdef FIXTURE_REAL_EXEC
+#include "engine/exchange/format.h"
+#include "engine/exec/exec.h"
+#include "engine/rpc.h"
+#include "lib/base/fd.h"
+#include "lib/data/json.h"
+#else
 #include "engine/node/fake_exec.h"
+#endif
 #include "engine/node/node.h"
 #include "engine/node/task.h"
 #include "lib/net/http_client.h"
@@ -209,10 +218,12 @@ static int setup(void **state)
 	assert_int_equal(fd_write_file(p->token, TOKEN "\n", strlen(TOKEN) + 1, 0600, NULL), 0);
 	assert_int_equal(http_client_new(NULL, &p->client, NULL), 0);
 	fe_start(p);
+#ifndef FIXTURE_REAL_EXEC
 	atomic_store(&fake.runs, 0);
 	atomic_store(&fake.wait_ms, 0);
 	atomic_store(&fake.fail_next, 0);
 	atomic_store(&fake.no_rows, 0);
+#endif
 	for (size_t i = 0; i < 2; i++) {
 		node_up(p, i, NODE_BE);
 		_answer_ a = heartbeat(p, i, 9);
