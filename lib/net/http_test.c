@@ -524,68 +524,6 @@ static void downloads(void **state)
 	assert_int_equal(call_at(f, (struct http_call){ 0 }, "/ranges?beyond=1", &r), -ECONNRESET);
 }
 
-/* ---- starting --------------------------------------------------------------------------------- */
-
-static void bad_starts_say_why(void **state)
-{
-	struct fixture *f = *state;
-	char taken[32];
-	(void)snprintf(taken, sizeof(taken), "127.0.0.1:%d", http_server_port(f->server));
-	const struct http_route open_route[] = { { .path = "/", .handler = echo } };
-	const struct {
-		struct http_server_config c;
-		int rc;
-		const char *says;
-	} cases[] = {
-		{ { .listen = taken, .routes = open_route, .n_routes = 1 }, -EADDRINUSE, "in use" },
-		{ { .listen = "8030" }, -EINVAL, "HOST:PORT" },
-		{ { .listen = "::1:8030" }, -EINVAL, "brackets" },
-		{ { .listen = "127.0.0.1:70000" }, -EINVAL, "65535" },
-		{ { .listen = "127.0.0.1:0", .routes = routes, .n_routes = ARRAY_LEN(routes) },
-		  -EINVAL,
-		  "/secret asks for a token" },
-		{ { .listen = "127.0.0.1:0", .token_file = "/nonexistent" },
-		  -ENOENT,
-		  "/nonexistent" },
-		{ { .listen = "127.0.0.1:0", .token_file = "/dev/null" },
-		  -EINVAL,
-		  "holds no token" },
-		{ { .listen = "127.0.0.1:0", .tls_cert = "/dev/null" }, -EINVAL, "key" },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct http_server *s = NULL;
-		struct err err = ERR_INIT;
-		int rc = http_server_start(&cases[i].c, &s, &err);
-		if (rc != cases[i].rc || !strstr(err.msg, cases[i].says))
-			fail_msg("case %zu: %d %s", i, rc, err.msg);
-	}
-}
-
-static void ipv6_too(void **state)
-{
-	(void)state;
-	struct http_server *s = NULL;
-	struct http_server_config c = { .listen = "[::]:0", .routes = &routes[0], .n_routes = 1 };
-	assert_int_equal(http_server_start(&c, &s, NULL), 0);
-	_cleanup_(http_client_freep) struct http_client *client = NULL;
-	assert_int_equal(http_client_new(NULL, &client, NULL), 0);
-	static const char *const hosts[] = { "127.0.0.1", "::1" };
-	for (size_t i = 0; i < 2; i++) {
-		_cleanup_buf_ struct buf url = BUF_INIT(100);
-		(void)buf_adds(&url, "http://");
-		(void)http_host_port(hosts[i], http_server_port(s), &url);
-		(void)buf_adds(&url, "/echo");
-		_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
-		struct http_call call = { .url = url.p, .by = deadline_in(3000) };
-		int rc = http_call(client, &call, &r, NULL);
-		if (i == 1 && rc == -EHOSTUNREACH)
-			break; /* a machine without IPv6 */
-		assert_int_equal(rc, 0);
-		assert_non_null(strstr(buf_cstr(&r.body), hosts[i]));
-	}
-	http_server_stop(s, 0);
-}
-
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -610,8 +548,6 @@ int main(void)
 		WITH_SERVER(stopping_cuts_what_is_held),
 		WITH_SERVER(uploads),
 		WITH_SERVER(downloads),
-		WITH_SERVER(bad_starts_say_why),
-		cmocka_unit_test(ipv6_too),
 	};
 	int rc = cmocka_run_group_tests(tests, NULL, NULL);
 	(void)unlink(blob_path);

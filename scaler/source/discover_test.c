@@ -160,10 +160,10 @@ static void pools_follow_the_clusters(void **state)
 	assert_int_equal(http_server_start(&sc, &api, NULL), 0);
 	autofree char *text = xasprintf(
 		"{\"current-context\":\"x\",\"contexts\":[{\"name\":\"x\",\"context\":{\"cluster\":"
-	        "\"c\","
+		"\"c\","
 		"\"user\":\"u\"}}],\"clusters\":[{\"name\":\"c\",\"cluster\":{\"server\":"
 		"\"http://"
-	        "127.0.0.1:%d\"}}],\"users\":[{\"name\":\"u\",\"user\":{\"token\":\"t\"}}]}",
+		"127.0.0.1:%d\"}}],\"users\":[{\"name\":\"u\",\"user\":{\"token\":\"t\"}}]}",
 		http_server_port(api));
 	if (kube_config_parse(str_of(text), ".", &kube, &err) < 0)
 		fail_msg("%s", err.msg);
