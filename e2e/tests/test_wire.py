@@ -186,13 +186,14 @@ def test_membership_statements(engine):
 def test_strangers_do_no_harm(engine):
     for said in (b"GET / HTTP/1.1\r\n\r\n", b"\xff\xff\xff\x01", b"\x00" * 64, os.urandom(512)):
         with socket.create_connection(("127.0.0.1", engine.query_port), timeout=15) as s:
-            s.sendall(said)
-            s.shutdown(socket.SHUT_WR)
             try:
+                s.sendall(said)
+                s.shutdown(socket.SHUT_WR)
                 while s.recv(4096):
                     pass
-            except ConnectionResetError:
-                pass  # what it did not read when it closed
+            except OSError as error:
+                # It may have closed already, with bytes unread.
+                assert not isinstance(error, TimeoutError), said
     assert engine.sql("SELECT 1") == ((1,),)
 
 
@@ -239,30 +240,30 @@ def test_the_catalog_outlives_the_process():
 def test_tables_rows_and_kill_query():
     with Engine(be=1, cn=1) as e:
         e.sql("CREATE DATABASE d")
-        e.sql("CREATE TABLE d.t (k BIGINT NOT NULL, v VARCHAR(20), x DOUBLE, p DECIMAL(10,2), day DATE, at DATETIME) "
+        e.sql("CREATE TABLE d.t (k BIGINT NOT NULL, v VARCHAR(20), x DOUBLE, p DECIMAL(10,2), day DATE, ts DATETIME) "
               "DISTRIBUTED BY HASH(k) BUCKETS 2")
-        assert [r["Field"] for r in e.rows("DESC d.t")] == ["k", "v", "x", "p", "day", "at"]
+        assert [r["Field"] for r in e.rows("DESC d.t")] == ["k", "v", "x", "p", "day", "ts"]
         assert sum(int(n["TabletNum"]) for n in e.nodes("be")) == 2
         e.sql("INSERT INTO d.t VALUES (1, 'one', 1.5, 1.25, '2024-02-29', '2024-02-29 01:02:03'), "
               "(2, NULL, NULL, NULL, NULL, NULL)")
-        rows = e.sql("SELECT k, v, x, p, day, at FROM d.t ORDER BY k")
+        rows = e.sql("SELECT k, v, x, p, day, ts FROM d.t ORDER BY k")
         assert rows[1] == (2, None, None, None, None, None)
         assert rows[0][:3] == (1, "one", 1.5) and str(rows[0][3]) == "1.25"
         assert str(rows[0][4]) == "2024-02-29" and str(rows[0][5]) == "2024-02-29 01:02:03"
-        assert e.sql("SELECT count(*), sum(k) FROM d.t")[0] == (2, 3)
+        assert [int(n) for n in e.sql("SELECT count(*), sum(k) FROM d.t")[0]] == [2, 3]
         message = fails_with(1064, e, f'ALTER SYSTEM DROP BACKEND "{e.addresses["be0"]}"')
         assert "have only one replica" in message
         assert "CREATE TABLE `t`" in e.sql("SHOW CREATE TABLE d.t")[0][1]
 
         # A query that takes long is ended from another session.
-        for i in range(12):
-            e.sql(f"INSERT INTO d.t SELECT k + {2 ** (i + 1)}, v, x, p, day, at FROM d.t")
+        for i in range(10):
+            e.sql(f"INSERT INTO d.t SELECT k + {2 ** (i + 1)}, v, x, p, day, ts FROM d.t")
         victim = e.connect()
         seen = []
 
         def run():
             try:
-                victim.cursor().execute("SELECT count(*) FROM d.t a, d.t b, d.t c WHERE a.k + b.k + c.k = -1")
+                victim.cursor().execute("SELECT sum(a.k * b.k) FROM d.t a, d.t b, d.t c WHERE a.k <> b.k AND b.k <> c.k")
             except pymysql.MySQLError as error:
                 seen.append(error.args[0])
 
