@@ -7,6 +7,7 @@ and what an FE answers is covered by operator/reconcile/step_test.c and by the m
 import json
 import os
 import subprocess
+import uuid
 
 import pytest
 import yaml
@@ -29,11 +30,12 @@ def crds(cluster):
 
 
 class Operator:
-    def __init__(self, cluster, namespace, log):
+    def __init__(self, cluster, namespace, log, *flags):
         self.cluster, self.namespace = cluster, namespace
         self.process = subprocess.Popen(
             [OPERATOR, "--kubeconfig", cluster.kubeconfig, "--namespace", namespace, "--metrics-bind-address=0",
-             "--health-probe-bind-address=0", "--scaler-url="], stderr=log)
+             "--health-probe-bind-address=0", "--scaler-url=", *flags], stderr=log,
+            env=dict(os.environ, POD_NAMESPACE=namespace, POD_NAME=f"operator-{uuid.uuid4().hex[:6]}"))
 
     def stop(self):
         self.process.terminate()
@@ -45,11 +47,12 @@ def start(cluster, crds, namespace, tmp_path):
     """Starts an operator that serves only this test's namespace."""
     started = []
 
-    def go():
+    def go(*flags):
         with open(tmp_path / f"operator-{len(started)}.log", "w", encoding="utf-8") as log:
-            started.append(Operator(cluster, namespace, log))
+            started.append(Operator(cluster, namespace, log, *flags))
         return started[-1]
 
+    go.operators = started
     yield go
     for operator in started:
         if operator.process.poll() is None:
@@ -188,3 +191,23 @@ def test_upstreams_sets_are_taken_over_untouched(cluster, namespace, start, case
         "-n", namespace, "sts", "--show-managed-fields")["items"])), 30)
     operator.stop()
     assert sets() == before
+
+
+def test_one_leads_and_another_takes_over(cluster, namespace, start):
+    start("--leader-elect")
+    lease = ("-n", namespace, "lease", "c6c79638.starrocks.com")
+    holder = wait_until("somebody leads", lambda: json.loads(cluster.kubectl("get", *lease, "-o", "json", check=False)
+                                                             or "{}").get("spec", {}).get("holderIdentity"), 15)
+    first, second = start.operators[0], start("--leader-elect")
+    cluster.apply([cr(namespace, starRocksFeSpec=part())])
+    wait_ready(cluster, namespace)
+    assert cluster.get(*lease)["spec"]["holderIdentity"] == holder
+    # Without a word: its lease has to run out first.
+    first.process.kill()
+    first.process.wait()
+    wait_until("the other leads", lambda: cluster.get(*lease)["spec"]["holderIdentity"] not in ("", holder), 30)
+    cluster.kubectl("-n", namespace, "delete", "service", "c-fe-service")
+    wait_until("it heals", lambda: cluster.kubectl("-n", namespace, "get", "svc", "c-fe-service", check=False), 5)
+    second.stop()
+    # With a word: the next one need not wait.
+    assert cluster.get(*lease)["spec"].get("holderIdentity", "") == ""

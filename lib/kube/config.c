@@ -1,10 +1,10 @@
 #include "lib/kube/config.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/fd.h"
+#include "lib/data/base64.h"
 #include "lib/data/json.h"
 #include "lib/data/yaml.h"
 
@@ -41,16 +41,10 @@ const char *kube_config_namespace(const struct kube_config *k)
 /* ---- kubeconfig ---- */
 static int decode_base64(const char *text, const char *what, char **ret, struct err *err)
 {
-	size_t n = strlen(text);
-	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
-		n--;
-	if (n == 0 || n % 4 != 0 || n > FILE_MAX_)
+	_cleanup_buf_ struct buf out = BUF_INIT(FILE_MAX_);
+	if (data_base64_decode(str_trim(str_of(text)), &out) < 0 || out.len == 0)
 		return err_set(err, -EINVAL, "%s is not base64", what);
-	autofree char *out = xcalloc(1, n / 4 * 3 + 1);
-	if (EVP_DecodeBlock((unsigned char *)out, (const unsigned char *)text, (int)n) < 0)
-		return err_set(err, -EINVAL, "%s is not base64", what);
-	/* Padding decodes to NULs, which end a PEM text early enough. */
-	*ret = TAKE_PTR(out);
+	*ret = buf_take(&out);
 	return 0;
 }
 

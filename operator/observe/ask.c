@@ -1,9 +1,9 @@
 /* One ask of one FE: membership statements first, then what it knows of its nodes. */
 #include <errno.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 #include "lib/base/log.h"
+#include "lib/data/base64.h"
 #include "lib/data/json.h"
 #include "lib/mysql/client.h"
 #include "operator/observe/fe.h"
@@ -31,15 +31,10 @@ static char *secret_value(struct ask *a, const char *name, const char *key)
 		return NULL;
 	}
 	const char *text = json_string_value(json_object_get(json_object_get(secret, "data"), key));
-	size_t n = text ? strlen(text) : 0;
-	if (n == 0 || n % 4 != 0 || n > PASSWORD_MAX)
+	_cleanup_buf_ struct buf out = BUF_INIT(PASSWORD_MAX);
+	if (!text || data_base64_decode(str_of(text), &out) < 0)
 		return NULL;
-	char *out = xcalloc(1, n / 4 * 3 + 1);
-	if (EVP_DecodeBlock((unsigned char *)out, (const unsigned char *)text, (int)n) < 0) {
-		free(out);
-		return NULL;
-	}
-	return out;
+	return buf_take(&out);
 }
 
 static char *password_of(struct ask *a)

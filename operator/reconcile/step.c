@@ -287,6 +287,8 @@ static void plan_objects(struct step *s)
 		unwanted(s, RENDER_CN_HPA);
 	if (s->m->part[MODEL_CN].present)
 		retire_cn_set(s);
+	if (data_get_bool(s->m->cr, "spec.disasterRecovery.enabled", false))
+		step_trouble(s, "NotBuilt", "spec.disasterRecovery is not built yet");
 	if (json_is_object(data_get(s->m->cr, "spec.starRocksFeProxySpec")))
 		step_trouble(s, "NotBuilt", "spec.starRocksFeProxySpec is not built yet");
 }
