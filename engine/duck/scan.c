@@ -270,6 +270,14 @@ static int claim(struct scan *s, struct xchg_frame *frame, const struct xchg_rea
 	return rc;
 }
 
+static bool wants_values(const struct scan *s)
+{
+	bool any = false;
+	for (size_t i = 0; i < s->n_wanted; i++)
+		any = any || s->wanted[i] < s->input->n_columns;
+	return any;
+}
+
 static void scan_function(duckdb_function_info info, duckdb_data_chunk output)
 {
 	struct scan *s = duckdb_function_get_init_data(info);
@@ -279,16 +287,15 @@ static void scan_function(duckdb_function_info info, duckdb_data_chunk output)
 	const struct xchg_reader *reader = NULL;
 	struct xchg_block b = { 0 };
 	int rc = claim(s, &frame, &reader, &err);
-	if (rc == 0)
+	b.rows = rc == 0 ? frame.rows : 0;
+	if (rc == 0 && wants_values(s)) /* a count needs no block */
 		rc = xchg_reader_load(reader, &frame, scratch, &b, &err);
 	if (rc < 0) {
 		(void)err_wrap(&err, DUCK_INPUT_LOST);
 		duckdb_function_set_error(info, err.msg);
 		return;
 	}
-	if (rc == XCHG_END)
-		b.rows = 0;
-	for (size_t i = 0; b.rows && i < s->n_wanted; i++)
+	for (size_t i = 0; b.columns && i < s->n_wanted; i++)
 		if (s->wanted[i] < s->input->n_columns)
 			fill(duckdb_data_chunk_get_vector(output, i),
 			     &s->input->columns[s->wanted[i]], &b.columns[s->wanted[i]], b.rows);

@@ -74,17 +74,31 @@ static void release(struct exec *e)
 	free(e);
 }
 
+/* A child whose walls name a folder that is not there refuses to start, again and again: better said at once. */
+static int check_dirs(const char *const *dirs, struct err *err)
+{
+	for (; dirs && *dirs; dirs++)
+		if (access(*dirs, F_OK) < 0)
+			return err_errno(err, "folder %s", *dirs);
+	return 0;
+}
+
 static int start(struct exec *e, const struct exec_config *c, struct err *err)
 {
 	if (access(e->program, X_OK) < 0)
 		return err_errno(err, "executor program %s", e->program);
+	int rc = check_dirs(c->read_dirs, err);
+	if (rc == 0)
+		rc = check_dirs(c->write_dirs, err);
+	if (rc < 0)
+		return rc;
 	if (e->temp_dir && fd_mkdir_p(e->temp_dir, 0700, err) < 0)
 		return err->code;
 	e->open_message = open_message(e, c);
 	e->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (e->wake_fd < 0)
 		return err_errno(err, "eventfd");
-	int rc = pthread_create(&e->thread, NULL, exec_supervise, e);
+	rc = pthread_create(&e->thread, NULL, exec_supervise, e);
 	return rc ? err_set(err, -rc, "cannot start a thread") : 0;
 }
 

@@ -39,14 +39,14 @@ struct exec_config {
 };
 
 struct exec;
-/* 0 also when the first start fails: that is retried; only a wrong config fails. */
+/* 0 also when the first start fails: that is retried; only a wrong config fails (no such program or folder). */
 int exec_open(const struct exec_config *config, struct exec **ret, struct err *err);
 void exec_close(
 	struct exec *e); /* fails what still runs, kills and reaps the child; NULL is fine */
 
 /* EXEC_FAILED: *ret_reply is {"ok":false,"error":{"code":RPC_E_…,"message":text}}; RPC_E_CRASHED and RPC_E_OOM
- * for a child that died, RPC_E_TIMEOUT, RPC_E_CANCELLED when should_stop (may be NULL; asked each 20 ms or so)
- * said true. Negative: this process' own trouble (a request that is too large). */
+ * for a child that died, RPC_E_TIMEOUT, RPC_E_CANCELLED when should_stop (may be NULL; asked each 20 ms or so
+ * with a lock held: it must not call this room) said true. Negative: this process' own trouble (a request that is too large). */
 enum { EXEC_FAILED = 1 };
 /* One request of request.h ("op":"run" …) without "id"; request is stolen, reply is owned. */
 int exec_run(struct exec *e, json_t *request, struct deadline by, bool (*should_stop)(void *),

@@ -28,6 +28,7 @@
  *    {kind:"tablets", dir, prefix, columns:[{name,type,nullable}…], distribution:[column…], sort:[column…],
  *     buckets:n}   files dir/prefix<bucket>.duckdb; rows are matched to columns by position
  *    {kind:"objects", dir, prefix, columns, rows_per_object}   files dir/prefix<n>.parquet
+ * stats: cpu_ms and peak_mem are the whole process', also what ran beside the task.
  * {"id":n,"op":"cancel","target":id}   no answer of its own: the target's answer comes sooner
  * {"id":n,"op":"limits","memory_limit":bytes} -> {"id":n,"ok":true}
  * {"id":n,"op":"serialize","sql"} -> {"id":n,"ok":true,"ast":{…}}                           parser
