@@ -32,7 +32,8 @@ struct xchg_shuffle {
 	enum xchg_codec codec;
 	uint32_t n_partitions;
 	struct pending *pending;
-	size_t held; /* bytes in pending */
+	uint16_t *coming; /* scratch of place(), all 0 between calls */
+	size_t held;      /* bytes in pending */
 	uint64_t spilled;
 	VEC(struct run) runs;
 	struct xchg_vector *vectors; /* scratch */
@@ -56,6 +57,7 @@ void xchg_shuffle_free(struct xchg_shuffle *s)
 	for (uint32_t i = 0; s->pending && i < s->n_partitions; i++)
 		pending_clear(s, &s->pending[i]);
 	free(s->pending);
+	free(s->coming);
 	xchg_columns_free(s->columns, s->n_columns);
 	xchg_writer_free(s->writer);
 	fd_closep(&s->spill_fd);
@@ -84,6 +86,7 @@ int xchg_shuffle_new(int fd, int spill_fd, const struct xchg_column *columns, si
 	s->codec = codec;
 	s->n_partitions = partitions;
 	s->pending = xcalloc(partitions, sizeof(*s->pending));
+	s->coming = xcalloc(partitions, sizeof(*s->coming));
 	s->vectors = xcalloc(n, sizeof(*s->vectors));
 	s->raw.max = XCHG_BLOCK_BYTES;
 	s->framed.max = 2 * (size_t)XCHG_BLOCK_BYTES;
@@ -91,51 +94,53 @@ int xchg_shuffle_new(int fd, int spill_fd, const struct xchg_column *columns, si
 	return 0;
 }
 
-static void append_bytes(struct pending_column *to, const uint8_t *p, size_t from, size_t len)
+/* Room for n more bytes; where they go. */
+static uint8_t *append_room(struct pending_column *to, size_t n)
 {
-	if (len == 0)
-		return;
-	size_t n = to->data.n + len;
-	if (n > to->data.cap) {
-		size_t cap = to->data.cap * 2 > n ? to->data.cap * 2 : n;
+	if (to->data.n + n > to->data.cap) {
+		size_t cap = to->data.cap * 2 > to->data.n + n ? to->data.cap * 2 : to->data.n + n;
+		cap = cap < 256 ? 256 : cap;
 		to->data.v = xrealloc(to->data.v, cap);
 		to->data.cap = cap;
 	}
-	memcpy(to->data.v + to->data.n, p + from, len);
-	to->data.n = n;
+	uint8_t *at = to->data.v + to->data.n;
+	to->data.n += n;
+	return at;
 }
 
-/* Returns the bytes that the row takes. */
-static size_t append_row(struct xchg_shuffle *s, struct pending *to, const struct xchg_block *b,
-                         uint32_t row)
+static void append_text(struct pending_column *to, const struct xchg_vector *v, uint32_t row)
 {
-	size_t bytes = 0;
-	if (!to->columns)
-		to->columns = xcalloc(s->n_columns, sizeof(*to->columns));
-	for (size_t i = 0; i < s->n_columns; i++) {
-		const struct xchg_column *c = &s->columns[i];
-		const struct xchg_vector *v = &b->columns[i];
-		struct pending_column *col = &to->columns[i];
-		if (c->type == XCHG_NULL)
-			continue;
-		bool valid = xchg_bit(v->validity, row);
-		if (valid)
-			col->validity[to->rows / 8] |= (uint8_t)(1U << (to->rows % 8));
-		if (xchg_is_text(c)) {
-			uint32_t from = v->offsets[row], len = v->offsets[row + 1] - from;
-			if (col->offsets.n == 0)
-				vec_push(&col->offsets, 0);
-			append_bytes(col, v->data, from, len);
-			vec_push(&col->offsets, (uint32_t)col->data.n);
-			bytes += len + sizeof(uint32_t);
-		} else {
-			size_t width = xchg_width(c);
-			append_bytes(col, v->data, row * width, width);
-			bytes += width;
-		}
+	uint32_t from = v->offsets[row], len = v->offsets[row + 1] - from;
+	if (to->offsets.n == 0)
+		vec_push(&to->offsets, 0);
+	if (len)
+		memcpy(append_room(to, len), v->data + from, len);
+	vec_push(&to->offsets, (uint32_t)to->data.n);
+}
+
+/* One column of the block's rows to their partitions; at[i] is the row's number there. Returns the bytes. */
+static size_t scatter_column(struct xchg_shuffle *s, size_t column, const struct xchg_block *b,
+                             const uint32_t *partition, const uint16_t *at)
+{
+	const struct xchg_column *c = &s->columns[column];
+	const struct xchg_vector *v = &b->columns[column];
+	if (c->type == XCHG_NULL)
+		return 0;
+	size_t width = xchg_width(c);
+	for (uint32_t i = 0; i < b->rows; i++) {
+		struct pending_column *to = &s->pending[partition[i]].columns[column];
+		uint8_t bit = (uint8_t)(xchg_bit(v->validity, i) << (at[i] % 8));
+		to->validity[at[i] / 8] |= bit;
+		if (width == 8)
+			memcpy(append_room(to, 8), v->data + (size_t)i * 8, 8);
+		else if (width == 4)
+			memcpy(append_room(to, 4), v->data + (size_t)i * 4, 4);
+		else if (width)
+			memcpy(append_room(to, width), v->data + i * width, width);
+		else
+			append_text(to, v, i);
 	}
-	to->rows++;
-	return bytes;
+	return width ? width * b->rows : v->offsets[b->rows] - v->offsets[0] + 4 * (size_t)b->rows;
 }
 
 static struct xchg_block as_block(struct xchg_shuffle *s, const struct pending *p)
@@ -201,22 +206,43 @@ static int spill_all(struct xchg_shuffle *s, struct err *err)
 	return rc;
 }
 
+/* Numbers the rows within their partitions; those that would pass a full block are spilled first. */
+static int place(struct xchg_shuffle *s, const struct xchg_block *b, const uint32_t *partition,
+                 uint16_t *at, struct err *err)
+{
+	uint32_t i = 0;
+	int rc = 0;
+	for (; i < b->rows; i++) {
+		if (partition[i] >= s->n_partitions)
+			return err_set(err, -EINVAL, "partition %u of %u", partition[i],
+			               s->n_partitions);
+		s->coming[partition[i]]++;
+	}
+	for (i = 0; i < b->rows; i++) {
+		struct pending *p = &s->pending[partition[i]];
+		if (rc == 0 && s->coming[partition[i]] &&
+		    p->rows + s->coming[partition[i]] > XCHG_BLOCK_ROWS)
+			rc = spill(s, partition[i], err);
+		s->coming[partition[i]] = 0;
+		if (!p->columns)
+			p->columns = xcalloc(s->n_columns, sizeof(*p->columns));
+		at[i] = (uint16_t)p->rows++;
+	}
+	return rc;
+}
+
 int xchg_shuffle_add(struct xchg_shuffle *s, const struct xchg_block *b, const uint32_t *partition,
                      struct err *err)
 {
-	int rc = 0;
-	for (uint32_t row = 0; row < b->rows && rc == 0; row++) {
-		if (partition[row] >= s->n_partitions)
-			return err_set(err, -EINVAL, "partition %u of %u", partition[row],
-			               s->n_partitions);
-		struct pending *p = &s->pending[partition[row]];
-		s->held += append_row(s, p, b, row);
-		if (p->rows == XCHG_BLOCK_ROWS)
-			rc = spill(s, partition[row], err);
-		if (rc == 0 && s->held > XCHG_SHUFFLE_BYTES)
-			rc = spill_all(s, err);
-	}
-	return rc;
+	uint16_t at[XCHG_BLOCK_ROWS];
+	if (b->rows > XCHG_BLOCK_ROWS)
+		return err_set(err, -EINVAL, "%u rows, at most %d", b->rows, XCHG_BLOCK_ROWS);
+	int rc = place(s, b, partition, at, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < s->n_columns; i++)
+		s->held += scatter_column(s, i, b, partition, at);
+	return s->held > XCHG_SHUFFLE_BYTES ? spill_all(s, err) : 0;
 }
 
 static int by_partition(const void *a, const void *b)

@@ -362,6 +362,41 @@ static void files_outside_are_out_of_reach(void **state)
 	assert_false(fd_exists("/tmp/roost-outside"));
 }
 
+/* As on a worker: rowsets lie where the executor may only read. */
+static void rowsets_are_read_where_nothing_may_be_written(void **state)
+{
+	(void)state;
+	struct err err = ERR_INIT;
+	_cleanup_(exec_closep) struct exec *writer = open_tasks(256 << 20, 0, 1);
+	autofree char *data = xasprintf("%s/data", dir), *work = xasprintf("%s/work", dir);
+	assert_int_equal(fd_mkdir_p(data, 0700, &err), 0);
+	assert_int_equal(fd_mkdir_p(work, 0700, &err), 0);
+	json_t *write = request("SELECT range FROM range(1000)", "x");
+	json_t *columns = json_pack("[{s:s, s:s}]", "name", "k", "type", "BIGINT");
+	(void)json_object_set_new(write, "output",
+	                          json_pack("{s:s, s:s, s:s, s:O, s:[s], s:[], s:i}", "kind",
+	                                    "tablets", "dir", data, "prefix", "r", "columns",
+	                                    columns, "distribution", "k", "sort", "buckets", 1));
+	_cleanup_json_ json_t *written = NULL, *answer = NULL;
+	assert_int_equal(exec_run(writer, write, deadline_in(20000), NULL, NULL, &written, &err),
+	                 0);
+	const char *const reads[] = { data, NULL }, *const writes[] = { work, NULL };
+	struct exec_config c = { .mode = EXEC_TASKS, .read_dirs = reads, .write_dirs = writes };
+	struct exec *opened = NULL;
+	assert_int_equal(exec_open(&c, &opened, &err), 0);
+	_cleanup_(exec_closep) struct exec *reader = opened;
+	json_t *read = request("SELECT sum(k) AS s FROM t", "work/sum");
+	(void)json_object_set_new(read, "inputs",
+	                          json_pack("[{s:s, s:s, s:o, s:[s]}]", "name", "t", "kind",
+	                                    "tablets", "columns", columns, "files",
+	                                    data_get_str(written, "rowsets.0.path")));
+	int rc = exec_run(reader, read, deadline_in(20000), NULL, NULL, &answer, &err);
+	if (rc != 0)
+		print_error("%s\n", data_get_str(answer, "error.message"));
+	assert_int_equal(rc, 0);
+	assert_string_equal(outcome(reader, "SELECT 1 AS a", "data/x", 20000), RPC_E_INTERNAL);
+}
+
 static void closing_ends_what_runs(void **state)
 {
 	(void)state;
@@ -424,6 +459,7 @@ int main(void)
 		cmocka_unit_test(memory_is_limited_twice),
 		cmocka_unit_test(limits_change_while_it_runs),
 		cmocka_unit_test(files_outside_are_out_of_reach),
+		cmocka_unit_test(rowsets_are_read_where_nothing_may_be_written),
 		cmocka_unit_test(closing_ends_what_runs),
 		cmocka_unit_test(a_wrong_program_is_refused),
 	};
