@@ -117,7 +117,7 @@ static void answers_and_faults(void **state)
 		_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
 		struct err err = ERR_INIT;
 		autofree char *url = xasprintf("http://u:geheim@127.0.0.1:%d/a?sig=geheim", s.port);
-		struct http_call call = { .url = url, .by = deadline_in(700), .body_max = 32 };
+		struct http_call call = { .url = url, .by = deadline_in(1500), .body_max = 32 };
 		int rc = http_call(c, &call, &r, &err);
 		if (rc != cases[i].rc)
 			fail_msg("case %zu: rc %d: %s", i, rc, err.msg);

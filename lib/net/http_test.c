@@ -50,18 +50,20 @@ static void basic(void *arg, struct http_req *r)
 struct held {
 	pthread_t thread;
 	struct http_req *req;
-	int gone_ms; /* how long until the peer was gone; -1: it never was */
+	int wait_ms; /* at most, for the peer to leave */
+	bool gone;   /* whether it did */
+	_Atomic bool begun;
 };
 
 static void *answer_later(void *arg)
 {
 	struct held *h = arg;
-	for (h->gone_ms = 0; h->gone_ms < 300 && !http_req_gone(h->req); h->gone_ms += 20)
+	for (int ms = 0; ms < h->wait_ms && !h->gone; ms += 20) {
 		clock_sleep_ms(20);
+		h->gone = http_req_gone(h->req);
+	}
 	const char *x = http_req_header(h->req, "X-A");
 	autofree char *text = xasprintf("later %s", x ? x : "-");
-	if (h->gone_ms >= 300)
-		h->gone_ms = -1;
 	http_answer(h->req, 202, NULL, str_of(text));
 	return NULL;
 }
@@ -72,6 +74,7 @@ static void hold(void *arg, struct http_req *r)
 	h->req = r;
 	http_hold(r);
 	assert_int_equal(pthread_create(&h->thread, NULL, answer_later, h), 0);
+	atomic_store(&h->begun, true);
 }
 
 static void forgetful(void *arg, struct http_req *r)
@@ -391,26 +394,44 @@ static void slow_peers_are_cut(void **state)
 
 /* ---- held requests ---------------------------------------------------------------------------- */
 
+static void expect_hold(int wait_ms)
+{
+	held.wait_ms = wait_ms;
+	held.gone = false;
+	atomic_store(&held.begun, false);
+}
+
+static void await_hold(void)
+{
+	struct deadline by = deadline_in(10000);
+	while (!atomic_load(&held.begun) && !deadline_passed(by))
+		clock_sleep_ms(5);
+	assert_true(atomic_load(&held.begun));
+}
+
 static void an_answer_from_another_thread(void **state)
 {
 	struct fixture *f = *state;
 	static const char *const headers[] = { "X-A: kept", NULL };
 	_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
+	expect_hold(200);
 	assert_int_equal(call_at(f, (struct http_call){ .headers = headers }, "/hold", &r), 0);
 	assert_int_equal(r.status, 202);
 	assert_string_equal(buf_cstr(&r.body), "later kept");
 	(void)pthread_join(held.thread, NULL);
-	assert_int_equal(held.gone_ms, -1);
+	assert_false(held.gone);
 }
 
 static void a_peer_that_left_is_seen(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
-	struct http_call call = { .by = deadline_in(60) };
+	struct http_call call = { .by = deadline_in(500) };
+	expect_hold(10000);
 	assert_int_equal(call_at(f, call, "/hold", &r), -ETIMEDOUT);
+	await_hold();
 	(void)pthread_join(held.thread, NULL);
-	assert_true(held.gone_ms >= 0);
+	assert_true(held.gone);
 }
 
 static void *ask_hold(void *arg)
@@ -429,12 +450,12 @@ static void stopping_cuts_what_is_held(void **state)
 	struct fixture *f = *state;
 	pthread_t asker;
 	void *rc = NULL;
-	held.req = NULL;
+	expect_hold(500);
 	assert_int_equal(pthread_create(&asker, NULL, ask_hold, f), 0);
-	clock_sleep_ms(100);
+	await_hold();
 	int64_t start = clock_mono_ms();
 	http_server_stop(f->server, 50);
-	assert_true(clock_mono_ms() - start < 1000);
+	assert_true(clock_mono_ms() - start < 5000);
 	(void)pthread_join(asker, &rc);
 	assert_int_equal((int)(intptr_t)rc, -ECONNRESET);
 	(void)pthread_join(held.thread, NULL); /* its answer went nowhere, and nothing broke */
