@@ -87,7 +87,7 @@ static void slots_are_counted_and_served_in_order(void **state)
 	struct admit *a = make(4, 0);
 	struct query wide, second, third;
 	start(&wide, a, 3, 0, 10000);
-	assert_true(admitted_in(&wide, 1000));
+	assert_true(admitted_in(&wide, 20000));
 	start(&second, a, 2, 0, 10000);
 	start(&third, a, 1, 0, 10000);
 	/* One slot is free, but the third may not overtake: the second would starve. */
@@ -99,8 +99,8 @@ static void slots_are_counted_and_served_in_order(void **state)
 	assert_true(rows[1].pending && rows[1].slots == 2 && rows[2].slots == 1);
 	assert_string_equal(rows[2].sql, "SELECT 1");
 	leave(&wide);
-	assert_true(admitted_in(&second, 1000));
-	assert_true(admitted_in(&third, 1000));
+	assert_true(admitted_in(&second, 20000));
+	assert_true(admitted_in(&third, 20000));
 	leave(&second);
 	leave(&third);
 	admit_free(a);
@@ -115,7 +115,7 @@ static void a_query_without_compute_nodes_waits_alone(void **state)
 	start(&cn, a, 0, 8, 10000);
 	start(&both, a, 1, 1, 10000);
 	start(&be, a, 2, 0, 10000);
-	assert_true(admitted_in(&be, 1000));
+	assert_true(admitted_in(&be, 20000));
 	assert_false(admitted_in(&cn, 20));
 	admit_get_load(a, &l);
 	assert_int_equal(l.pending, 2);
@@ -124,12 +124,12 @@ static void a_query_without_compute_nodes_waits_alone(void **state)
 	assert_true(l.oldest_wait_s > 0.01);
 	leave(&be);
 	admit_set_capacity(a, 2, 4); /* a node arrives; 8 wanted are clipped to the 4 there are */
-	assert_true(admitted_in(&cn, 1000));
+	assert_true(admitted_in(&cn, 20000));
 	admit_get_load(a, &l);
 	assert_int_equal(l.running_slots_cn, 4);
 	assert_int_equal(l.required_slots, 9);
 	leave(&cn);
-	assert_true(admitted_in(&both, 1000));
+	assert_true(admitted_in(&both, 20000));
 	leave(&both);
 	admit_get_load(a, &l);
 	assert_int_equal(l.total, 3);
@@ -144,7 +144,7 @@ static void waiting_ends_by_timeout_or_cancel(void **state)
 	struct admit *a = make(1, 0);
 	struct query running, late, unwanted, next;
 	start(&running, a, 1, 0, 1000);
-	assert_true(admitted_in(&running, 1000));
+	assert_true(admitted_in(&running, 20000));
 	start(&late, a, 1, 0, 30);
 	(void)pthread_join(late.thread, NULL);
 	assert_int_equal(late.err.code, SQL_ERR(1064));
@@ -155,7 +155,7 @@ static void waiting_ends_by_timeout_or_cancel(void **state)
 	(void)pthread_join(unwanted.thread, NULL);
 	assert_int_equal(unwanted.err.code, SQL_ERR(1317));
 	leave(&running);
-	assert_true(admitted_in(&next, 1000));
+	assert_true(admitted_in(&next, 20000));
 	leave(&next);
 	struct admit_load l;
 	admit_get_load(a, &l);
@@ -173,12 +173,12 @@ static void less_capacity_lets_the_running_finish(void **state)
 	struct admit *a = make(0, 4);
 	struct query q, next;
 	start(&q, a, 0, 4, 1000);
-	assert_true(admitted_in(&q, 1000));
+	assert_true(admitted_in(&q, 20000));
 	admit_set_capacity(a, 0, 1); /* nodes leave while it runs */
 	start(&next, a, 0, 1, 10000);
 	assert_false(admitted_in(&next, 30));
 	leave(&q);
-	assert_true(admitted_in(&next, 1000));
+	assert_true(admitted_in(&next, 20000));
 	leave(&next);
 	admit_free(a);
 }
