@@ -198,6 +198,9 @@ static void settle(const struct source_limits *l, const struct demand *d,
 		    (double)s->start_ms / 1000);
 	} else if (s->desired == l->max && d->waiting > 0) {
 		say(ret, "at maxReplicas, %lld slots wait", (long long)d->waiting);
+	} else if (most >= s->desired && snap->nodes < s->desired) {
+		say(ret, "up: %lld of %lld nodes are there", (long long)snap->nodes,
+		    (long long)s->desired);
 	} else if (most >= s->desired) {
 		say(ret, s->desired ? "steady" : "idle");
 	}

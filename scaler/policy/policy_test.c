@@ -47,7 +47,7 @@ static void one_snapshot(void **state)
 		const char *says;
 	} cases[] = {
 		{ "nothing at all", 0, 0, 0, 0, 0, 0, 0, "idle" },
-		{ "the floor", 2, 0, 0, 0, 0, 0, 2, "steady" },
+		{ "the floor", 2, 0, 0, 0, 0, 0, 2, "up: 0 of 2" },
 		{ "a query waits, no node", 0, 0, 0, 1, 0.1, 0, 1, "queue" },
 		{ "many wait, no node, unknown service time", 0, 0, 0, 9, 0.1, 0, 5, "queue" },
 		{ "panic counts all of the queue", 0, 1, 2, 8, 2.1, 1, 5, "panic" },
