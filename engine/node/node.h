@@ -29,7 +29,17 @@ struct node_config {
 	int64_t drain_timeout_ms, drain_accept_ms;
 	char *duck; /* the executor's program; NULL: as engine/exec finds it */
 };
-/* Reads StarRocks' be.conf or cn.conf. -EINVAL: the message is one line that names key and allowed range. */
+/* Reads StarRocks' be.conf or cn.conf. -EINVAL: the message is one line that names key and allowed range.
+ *   be_port|thrift_port 9060, be_http_port|webserver_port 8040, heartbeat_service_port|heartbeat_port 9050,
+ *   brpc_port 8060                 1..65535, the three that are served differ
+ *   storage_root_path              required: one absolute path, its attributes (",medium:ssd") are ignored
+ *   mem_limit 90%                  of the control group or host, at least 256M; executors get 70% of it
+ *   datacache_disk_path (storage_root_path/datacache), datacache_disk_size 80% of what is free
+ *   streaming_load_max_mb 10240    1..1048576
+ *   roost_slots                    1..1024, else the processors
+ *   roost_bind_address 0.0.0.0, roost_token_file (else ROOST_TOKEN_FILE): required, not empty
+ *   roost_drain_timeout_s 110 (0..86400), roost_drain_accept_ms 2000 (0..60000): how long tasks are still accepted
+ *                                  after the FE has heard of the drain */
 int node_config_load(const char *path, enum node_role role, struct node_config *ret,
                      struct err *err);
 void node_config_free(struct node_config *c);
