@@ -70,7 +70,7 @@ static void refuse(struct http_req *req, const char *code, const char *message, 
 		json_pack("{s:i, s:{s:s, s:s, s:b}}", "v", RPC_VERSION, "error", "code", code,
 	                  "message", message, "retryable", retryable);
 	if (input)
-		json_object_set_new(json_object_get(e, "error"), "input", input);
+		json_object_set_new(e, "input", input);
 	autofree char *text = data_json_text(e);
 	http_answer_json(req, 500, text);
 }

@@ -187,15 +187,15 @@ static int launch_ready(struct run *r)
 /* The task that the worker misses is run again, unless a newer attempt of it is there already. */
 static void input_lost(struct run *r, const json_t *input)
 {
-	json_int_t stage = json_integer_value(json_object_get(input, "stage"));
-	json_int_t task = json_integer_value(json_object_get(input, "task"));
-	const char *node = json_string_value(json_object_get(input, "node"));
+	int64_t stage = data_get_int(input, "stage", -1), task = data_get_int(input, "task", -1);
+	const char *node = data_get_str(input, "node");
 	if (stage < 0 || (size_t)stage >= r->d->n_stages || task < 0 ||
 	    (size_t)task >= r->d->stages[stage].n_tasks)
 		return;
 	struct run_task *t = &r->tasks[r->first[stage] + (size_t)task];
 	if (t->state == TASK_DONE && (!node || strcmp(node, r->d->nodes[t->node].rpc) == 0)) {
 		t->last = (struct err){ .code = SQL_ERR(1105), .msg = "its output was lost" };
+		t->avoid = true; /* perhaps only workers cannot reach that node */
 		wait_again(t);
 	}
 }
@@ -230,7 +230,7 @@ static int task_refused(struct run *r, struct run_task *t)
 	if (strcmp(code, RPC_E_DRAINING) == 0) {
 		r->closed[t->node] = true;
 	} else if (strcmp(code, RPC_E_INPUT_LOST) == 0) {
-		input_lost(r, json_object_get(e, "input"));
+		input_lost(r, json_object_get(answer, "input"));
 	} else if (strcmp(code, RPC_E_CRASHED) == 0) {
 		if (t->crashes++)
 			return fail(r, 1105, message);

@@ -40,6 +40,9 @@ enum plan_rewrite {
 	PLAN_RW_LOCATE,
 	PLAN_RW_COALESCE,
 	PLAN_RW_TEXT,
+	PLAN_RW_OF_DATE,
+	PLAN_RW_COUNT,
+	PLAN_RW_DIVIDE,
 };
 
 struct plan_function {

@@ -96,30 +96,13 @@ static int put_string(struct norm *n, struct sql_token *t)
 	return rc;
 }
 
-/* a REGEXP 'pattern': DuckDB's ~ wants the whole text to match. */
+/* a NOT REGEXP b: DuckDB's operators are ~ and !~. */
 static int put_regexp(struct norm *n)
 {
-	struct sql_token t;
-	bool negated = is_word(&n->back[0], "NOT");
-	int rc = advance(n, &t);
-	if (rc < 0)
-		return rc;
-	if (t.kind != SQL_TOK_STRING)
-		return refuse(n, &t,
-		              "REGEXP and RLIKE take a string constant; else write regexp(a, b)");
-	if (negated) {
-		n->out->len = n->back_at;
-		(void)buf_adds(n->out, " !~ ");
-	} else {
-		(void)buf_adds(n->out, " ~ ");
-	}
-	size_t at = n->out->len;
-	rc = put_quoted(n, &t, '\'');
-	if (rc < 0)
-		return rc;
-	autofree char *pattern = xstrndup(n->out->p + at + 1, n->out->len - at - 2);
-	n->out->len = at;
-	return buf_addf(n->out, "'(?s:.*)(?:%s)(?s:.*)'", pattern);
+	if (!is_word(&n->back[0], "NOT"))
+		return buf_adds(n->out, " ~ ");
+	n->out->len = n->back_at;
+	return buf_adds(n->out, " !~ ");
 }
 
 static int insert(struct norm *n, size_t at, const char *text, size_t len)

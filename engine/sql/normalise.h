@@ -1,7 +1,7 @@
 /* From MySQL's and StarRocks' spelling of a query to the one that DuckDB's parser reads, token by token.
  *
  * `names` become "names", both kinds of strings 'strings' with their escapes undone; LIMIT a, b; <=>, &&, !, DIV, MOD,
- * REGEXP and RLIKE before a constant, LIKE's backslash; CAST's two-word types; GROUP_CONCAT's SEPARATOR; SEMI and ANTI
+ * REGEXP and RLIKE, LIKE's backslash; CAST's two-word types; GROUP_CONCAT's SEPARATOR; SEMI and ANTI
  * joins; INTERVAL before a name or a sign. Functions are not looked at here (sql/rewrite.c does).
  * Thread: any. Refusals: SQL_ERR(1064) with the place. */
 #ifndef ROOST_ENGINE_SQL_NORMALISE_H

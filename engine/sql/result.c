@@ -15,15 +15,23 @@ static enum sql_type type_of(enum xchg_type type)
 	static const enum sql_type types[] = {
 		[XCHG_BOOLEAN] = SQL_TYPE_BOOL,       [XCHG_TINYINT] = SQL_TYPE_TINYINT,
 		[XCHG_SMALLINT] = SQL_TYPE_SMALLINT,  [XCHG_INTEGER] = SQL_TYPE_INT,
-		[XCHG_BIGINT] = SQL_TYPE_BIGINT,      [XCHG_HUGEINT] = SQL_TYPE_LARGEINT,
+		[XCHG_BIGINT] = SQL_TYPE_BIGINT,      [XCHG_HUGEINT] = SQL_TYPE_DECIMAL,
 		[XCHG_FLOAT] = SQL_TYPE_FLOAT,        [XCHG_DOUBLE] = SQL_TYPE_DOUBLE,
 		[XCHG_DECIMAL] = SQL_TYPE_DECIMAL,    [XCHG_DATE] = SQL_TYPE_DATE,
 		[XCHG_TIMESTAMP] = SQL_TYPE_DATETIME, [XCHG_VARCHAR] = SQL_TYPE_VARCHAR,
 		[XCHG_BLOB] = SQL_TYPE_VARBINARY,     [XCHG_UTINYINT] = SQL_TYPE_SMALLINT,
 		[XCHG_USMALLINT] = SQL_TYPE_INT,      [XCHG_UINTEGER] = SQL_TYPE_BIGINT,
-		[XCHG_UBIGINT] = SQL_TYPE_LARGEINT,   [XCHG_NULL] = SQL_TYPE_NULL,
+		[XCHG_UBIGINT] = SQL_TYPE_DECIMAL,    [XCHG_NULL] = SQL_TYPE_NULL,
 	};
 	return type < ARRAY_LEN(types) ? types[type] : SQL_TYPE_VARCHAR;
+}
+
+/* 128-bit sums of integers are DECIMAL, as MySQL's SUM() is: drivers make numbers of them. */
+static struct sql_column column_of(const char *name, const struct xchg_column *c)
+{
+	bool wide = c->type == XCHG_HUGEINT || c->type == XCHG_UBIGINT;
+	return (struct sql_column){ name, type_of(c->type), wide ? 38 : c->precision,
+		                    wide ? 0 : c->scale };
 }
 
 /* One row: every cell's text in one buffer, then the views into it, since it may move while it grows. */
@@ -58,8 +66,7 @@ int sql_result_send(struct xchg_reader *rows, const char *const *names, size_t n
 	autofree struct sql_column *shown = xcalloc(n + 1, sizeof(*shown));
 	autofree struct sql_cell *cells = xcalloc(n + 1, sizeof(*cells));
 	for (size_t i = 0; i < n; i++)
-		shown[i] = (struct sql_column){ names[i], type_of(columns[i].type),
-			                        columns[i].precision, columns[i].scale };
+		shown[i] = column_of(names[i], &columns[i]);
 	int rc = sink->columns(sink, shown, n, err);
 	_cleanup_buf_ struct buf text = BUF_INIT(ROW_BYTES_MAX);
 	while (rc == 0) {

@@ -42,15 +42,61 @@ static json_t *concat(const json_t *call)
 	return all;
 }
 
+/* A constant text where a time is wanted. */
+static json_t *as_time(json_t *e)
+{
+	bool text = strcmp(ast_str(json_object_get(e, "literal"), "kind"), "STRING") == 0;
+	return text ? ast_new_cast(e, "TIMESTAMP") : e;
+}
+
 /* d + INTERVAL…, where d may be text and a plain number counts days. */
 static json_t *date_shift(const json_t *call, const char *op)
 {
-	json_t *d = arg(call, 0), *by = arg(call, 1);
-	if (ast_is(d, "CONSTANT"))
-		d = ast_new_cast(d, "TIMESTAMP");
+	json_t *d = as_time(arg(call, 0)), *by = arg(call, 1);
 	if (strncmp(ast_str(by, "function_name"), "to_", 3) != 0)
 		by = call1("to_days", ast_new_cast(by, "INTEGER"));
 	return ast_new_operator(op, d, by);
+}
+
+/* The last argument is the time: YEAR(t), DATE_TRUNC('month', t). */
+static void cast_time(json_t *call)
+{
+	size_t last = arg_count(call) - 1;
+	json_object_set_new(json_array_get(json_object_get(call, "arguments"), last), "expression",
+	                    as_time(arg(call, last)));
+}
+
+/* x / 0 is NULL. */
+static void divide(json_t *call)
+{
+	json_t *slot = json_array_get(json_object_get(call, "arguments"), 1);
+	const json_t *literal = json_object_get(json_object_get(slot, "expression"), "literal");
+	const char *kind = ast_str(literal, "kind");
+	double value;
+	if ((strcmp(kind, "INTEGER") == 0 || strcmp(kind, "NUMERIC") == 0) &&
+	    str_to_double(str_of(ast_str(literal, "text")), &value) == 0 && value != 0)
+		return;
+	json_object_set_new(slot, "expression", call2("nullif", arg(call, 1), ast_new_int(0)));
+}
+
+/* COUNT(DISTINCT a, b): rows in which none is NULL. */
+static void count_many(json_t *call)
+{
+	json_t *row = json_array(), *all = json_array();
+	for (size_t i = 0; i < arg_count(call); i++) {
+		json_array_append_new(row, arg(call, i));
+		json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:[o]}", "class", "OPERATOR",
+		                                     "type", "OPERATOR_IS_NOT_NULL", "alias", "",
+		                                     "children",
+		                                     json_deep_copy(json_array_get(row, i))));
+	}
+	json_t *e =
+		json_pack("{s:s, s:s, s:s, s:[{s:o, s:o}], s:o}", "class", "CASE", "type",
+	                  "CASE_EXPR", "alias", "", "case_checks", "when_expr", ast_and(all),
+	                  "then_expr", ast_new_function("row", row), "else_expr", ast_new_null());
+	json_decref(all);
+	json_object_set_new(call, "arguments",
+	                    json_pack("[{s:s, s:o}]", "name", "", "expression", e));
 }
 
 static int timestamp_diff(const json_t *call, json_t **ret, struct err *err)
@@ -155,19 +201,59 @@ static int rewrite_format(enum plan_rewrite how, const json_t *call, json_t **re
 	return 0;
 }
 
+/* Those that need nothing but their arguments. */
+static json_t *rewrite_plain(enum plan_rewrite how, json_t *call)
+{
+	switch (how) {
+	case PLAN_RW_REGEXP:
+		return call2("regexp_matches", arg(call, 0), arg(call, 1));
+	case PLAN_RW_DATE:
+		return ast_new_cast(arg(call, 0), "DATE");
+	case PLAN_RW_LOCATE:
+		return call2("instr", arg(call, 1), arg(call, 0));
+	case PLAN_RW_COALESCE:
+		return ast_new_coalesce(arg(call, 0), arg(call, 1));
+	case PLAN_RW_DAYOFWEEK:
+		return ast_new_operator("+", call1("dayofweek", as_time(arg(call, 0))),
+		                        ast_new_int(1));
+	case PLAN_RW_WEEKDAY:
+		return ast_new_operator("-", call1("isodow", as_time(arg(call, 0))),
+		                        ast_new_int(1));
+	case PLAN_RW_FROM_UNIXTIME:
+		return call1("make_timestamp",
+		             ast_new_operator("*", ast_new_cast(arg(call, 0), "BIGINT"),
+		                              ast_new_int(1000000)));
+	case PLAN_RW_CONCAT:
+		return concat(call);
+	default: /* PLAN_RW_TEXT */
+		return ast_new_cast(json_incref(call), "VARCHAR");
+	}
+}
+
+static int keep(const struct plan_function *f, json_t *call)
+{
+	json_object_set_new(call, "function_name", json_string(f->duck ? f->duck : f->name));
+	if (f->duck && strchr("%&|", f->duck[0]))
+		json_object_set_new(call, "is_operator", json_true());
+	return 0;
+}
+
 int sql_rewrite(const struct sql_allow_context *cx, const struct plan_function *f, json_t *call,
                 json_t **ret_new, struct err *err)
 {
 	switch (f->rewrite) {
+	case PLAN_RW_COUNT:
+		if (arg_count(call) > 1)
+			count_many(call);
+		return keep(f, call);
+	case PLAN_RW_DIVIDE:
+		divide(call);
+		return keep(f, call);
+	case PLAN_RW_OF_DATE:
+		cast_time(call);
+		return keep(f, call);
 	case PLAN_RW_NONE:
-		json_object_set_new(call, "function_name",
-		                    json_string(f->duck ? f->duck : f->name));
-		if (f->duck && strchr("%&|", f->duck[0]))
-			json_object_set_new(call, "is_operator", json_true());
-		return 0;
-	case PLAN_RW_CONCAT:
-		*ret_new = concat(call);
-		return 0;
+		return keep(f, call);
 	case PLAN_RW_DATE_ADD:
 	case PLAN_RW_DATE_SUB:
 		*ret_new = date_shift(call, f->rewrite == PLAN_RW_DATE_ADD ? "+" : "-");
@@ -183,43 +269,21 @@ int sql_rewrite(const struct sql_allow_context *cx, const struct plan_function *
 	case PLAN_RW_DATE_FORMAT:
 	case PLAN_RW_STR_TO_DATE:
 		return rewrite_format(f->rewrite, call, ret_new, err);
-	case PLAN_RW_DAYOFWEEK:
-		*ret_new = ast_new_operator("+", call1("dayofweek", arg(call, 0)), ast_new_int(1));
-		return 0;
-	case PLAN_RW_WEEKDAY:
-		*ret_new = ast_new_operator("-", call1("isodow", arg(call, 0)), ast_new_int(1));
-		return 0;
 	case PLAN_RW_UNIX_TIMESTAMP:
 		*ret_new = unix_timestamp(cx, call);
 		return 0;
-	case PLAN_RW_FROM_UNIXTIME:
-		*ret_new = call1("make_timestamp",
-		                 ast_new_operator("*", ast_new_cast(arg(call, 0), "BIGINT"),
-		                                  ast_new_int(1000000)));
-		return 0;
 	case PLAN_RW_NOW:
-		*ret_new = moment(cx, "TIMESTAMP");
-		return 0;
 	case PLAN_RW_TODAY:
-		*ret_new = moment(cx, "DATE");
+		*ret_new = moment(cx, f->rewrite == PLAN_RW_NOW ? "TIMESTAMP" : "DATE");
 		return 0;
-	case PLAN_RW_REGEXP:
-		*ret_new = call2("regexp_matches", arg(call, 0), arg(call, 1));
-		return 0;
-	case PLAN_RW_DATE:
-		*ret_new = ast_new_cast(arg(call, 0), "DATE");
-		return 0;
-	case PLAN_RW_LOCATE:
-		*ret_new = call2("instr", arg(call, 1), arg(call, 0));
-		return 0;
-	case PLAN_RW_COALESCE:
-		*ret_new = ast_new_coalesce(arg(call, 0), arg(call, 1));
-		return 0;
-	case PLAN_RW_TEXT:
-		*ret_new = ast_new_cast(json_incref(call), "VARCHAR");
+	case PLAN_RW_DATABASE:
+	case PLAN_RW_USER:
+	case PLAN_RW_VERSION:
+	case PLAN_RW_CONNECTION_ID:
+		*ret_new = session_value(cx, f->rewrite);
 		return 0;
 	default:
-		*ret_new = session_value(cx, f->rewrite);
+		*ret_new = rewrite_plain(f->rewrite, call);
 		return 0;
 	}
 }
