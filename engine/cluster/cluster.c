@@ -186,6 +186,19 @@ size_t cluster_nodes(struct cluster *c, unsigned roles, struct cluster_node *out
 	return n;
 }
 
+struct cluster_node *cluster_list(struct cluster *c, unsigned roles, size_t *ret_n)
+{
+	struct meta *m = c->meta;
+	size_t n = 1, at = 0; /* one more than there are: also with none it is an array */
+	meta_rdlock(m);
+	while (meta_next_node(m, &at))
+		n++;
+	meta_rdunlock(m);
+	struct cluster_node *nodes = xcalloc(n, sizeof(*nodes));
+	*ret_n = cluster_nodes(c, roles, nodes, n);
+	return nodes;
+}
+
 bool cluster_node(struct cluster *c, int64_t id, struct cluster_node *out)
 {
 	struct meta *m = c->meta;

@@ -46,6 +46,8 @@ void cluster_stop(struct cluster *c);
 
 /* Copies at most max nodes of the roles asked (bits 1 << META_BE, 1 << META_CN), sorted by id. */
 size_t cluster_nodes(struct cluster *c, unsigned roles, struct cluster_node *out, size_t max);
+/* All of those roles; free() them. Never NULL. */
+struct cluster_node *cluster_list(struct cluster *c, unsigned roles, size_t *ret_n);
 bool cluster_node(struct cluster *c, int64_t id, struct cluster_node *out);
 /* Asks for heartbeats now (after ADD), without waiting. */
 void cluster_kick(struct cluster *c);

@@ -73,8 +73,8 @@ json_t *cluster_keep_round(struct cluster *c, struct http_client *http, json_t *
 	 * nothing that it has written is older than it. */
 	int64_t grace = GRACE_MS + meta_txn_oldest_ms(c->meta);
 	json_t *now = wanted(c->meta);
-	autofree struct cluster_node *nodes = xcalloc(CLUSTER_NODES_MAX, sizeof(*nodes));
-	size_t n = cluster_nodes(c, 1U << META_BE, nodes, CLUSTER_NODES_MAX);
+	size_t n = 0;
+	autofree struct cluster_node *nodes = cluster_list(c, 1U << META_BE, &n);
 	for (size_t i = 0; previous && i < n; i++) {
 		char key[24];
 		struct err err = ERR_INIT;

@@ -210,8 +210,8 @@ static void drop_drained(struct cluster *c, const struct cluster_node *n)
 
 bool cluster_move_step(struct cluster *c, struct http_client *http)
 {
-	autofree struct cluster_node *nodes = xcalloc(CLUSTER_NODES_MAX, sizeof(*nodes));
-	size_t n = cluster_nodes(c, 1U << META_BE, nodes, CLUSTER_NODES_MAX);
+	size_t n = 0;
+	autofree struct cluster_node *nodes = cluster_list(c, 1U << META_BE, &n);
 	for (size_t i = 0; i < n && !atomic_load(&c->stopping); i++) {
 		if (!nodes[i].decommissioned)
 			continue;

@@ -111,13 +111,6 @@ int front_rpc_port(const struct front *f)
 	return http_server_port(f->rpc);
 }
 
-struct cluster_node *front_nodes(struct front *f, unsigned roles, size_t *ret_n)
-{
-	struct cluster_node *nodes = xcalloc(CLUSTER_NODES_MAX, sizeof(*nodes));
-	*ret_n = cluster_nodes(f->config.cluster, roles, nodes, CLUSTER_NODES_MAX);
-	return nodes;
-}
-
 struct front_stats front_get_stats(struct front *f)
 {
 	struct front_stats stats = { 0 };

@@ -37,8 +37,6 @@ void front_load_commit(void *front, struct http_req *r);
 void front_load_abort(void *front, struct http_req *r);
 void front_node_draining(void *front, struct http_req *r);
 
-/* All nodes with those roles; free() them. */
-struct cluster_node *front_nodes(struct front *f, unsigned roles, size_t *ret_n);
 struct front_stats front_get_stats(struct front *f);
 /* Answers with the JSON (stolen). */
 void front_answer(struct http_req *r, int status, json_t *j);

@@ -5,7 +5,7 @@ void front_health(void *arg, struct http_req *r)
 {
 	struct front *f = arg;
 	size_t n = 0, online = 0;
-	autofree struct cluster_node *nodes = front_nodes(f, 1U << META_BE, &n);
+	autofree struct cluster_node *nodes = cluster_list(f->config.cluster, 1U << META_BE, &n);
 	for (size_t i = 0; i < n; i++)
 		online += nodes[i].alive;
 	bool draining = atomic_load(&f->draining);
@@ -33,7 +33,7 @@ void front_load_document(void *arg, struct http_req *r)
 	struct admit_load load;
 	size_t n = 0;
 	admit_get_load(f->config.admit, &load);
-	autofree struct cluster_node *nodes = front_nodes(f, 1U << META_CN, &n);
+	autofree struct cluster_node *nodes = cluster_list(f->config.cluster, 1U << META_CN, &n);
 	json_t *list = json_array();
 	for (size_t i = 0; i < n; i++) {
 		if (nodes[i].alive)

@@ -63,7 +63,8 @@ static void of_nodes(struct buf *out, struct front *f)
 {
 	static const char *const types[] = { [META_BE] = "be_node_num", [META_CN] = "cn_node_num" };
 	size_t n = 0, total[2] = { 0, 0 }, alive[2] = { 0, 0 }, decommissioned = 0;
-	autofree struct cluster_node *nodes = front_nodes(f, 1U << META_BE | 1U << META_CN, &n);
+	autofree struct cluster_node *nodes =
+		cluster_list(f->config.cluster, 1U << META_BE | 1U << META_CN, &n);
 	for (size_t i = 0; i < n; i++) {
 		total[nodes[i].role]++;
 		alive[nodes[i].role] += nodes[i].alive;

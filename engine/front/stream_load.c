@@ -30,7 +30,8 @@ static bool parse_path(struct str tail, struct str *ret_db, struct str *ret_tabl
 static bool choose(struct front *f, struct cluster_node *ret)
 {
 	size_t n = 0, best = 0;
-	autofree struct cluster_node *nodes = front_nodes(f, 1U << META_BE | 1U << META_CN, &n);
+	autofree struct cluster_node *nodes =
+		cluster_list(f->config.cluster, 1U << META_BE | 1U << META_CN, &n);
 	for (int role = META_BE; role <= META_CN; role++) {
 		best = 0;
 		for (size_t i = 0; i < n; i++)

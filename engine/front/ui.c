@@ -54,7 +54,8 @@ static json_t *whole_text(const char *text)
 static json_t *nodes_json(struct front *f)
 {
 	size_t n = 0;
-	autofree struct cluster_node *nodes = front_nodes(f, 1U << META_BE | 1U << META_CN, &n);
+	autofree struct cluster_node *nodes =
+		cluster_list(f->config.cluster, 1U << META_BE | 1U << META_CN, &n);
 	json_t *list = json_array();
 	for (size_t i = 0; i < n; i++) {
 		const struct cluster_node *d = &nodes[i];
