@@ -50,14 +50,17 @@ static void encode_validity(const struct xchg_vector *v, uint32_t from, uint32_t
                             struct buf *out)
 {
 	bool any = false;
-	for (uint32_t i = 0; v->validity && i < rows && !any; i++)
+	uint32_t i = 0;
+	for (; v->validity && from % 8 == 0 && i + 8 <= rows && !any; i += 8)
+		any = v->validity[(from + i) / 8] != 0xff;
+	for (; v->validity && i < rows && !any; i++)
 		any = !xchg_bit(v->validity, from + i);
 	(void)buf_addc(out, any);
 	pad(out);
 	if (!any)
 		return;
 	uint8_t bitmap[XCHG_BLOCK_ROWS / 8] = { 0 };
-	for (uint32_t i = 0; i < rows; i++)
+	for (i = 0; i < rows; i++)
 		if (xchg_bit(v->validity, from + i))
 			bitmap[i / 8] |= (uint8_t)(1U << (i % 8));
 	(void)buf_add(out, bitmap, (rows + 7) / 8);
@@ -67,8 +70,18 @@ static void encode_validity(const struct xchg_vector *v, uint32_t from, uint32_t
 static void encode_text(const struct xchg_vector *v, uint32_t from, uint32_t rows, struct buf *out)
 {
 	uint32_t base = text_at(v, from);
-	for (uint32_t i = 0; i <= rows; i++)
-		(void)buf_addle(out, text_at(v, from + i) - base, 4);
+	size_t len = 4 * ((size_t)rows + 1);
+	uint8_t *to = (uint8_t *)buf_reserve(out, len);
+	if (!to) {
+		out->overflow = true;
+		return;
+	}
+	for (uint32_t i = 0; i <= rows; i++) {
+		uint32_t offset = text_at(v, from + i) -
+		                  base; /* hosts are little-endian, as readers assume */
+		memcpy(to + 4 * (size_t)i, &offset, sizeof(offset));
+	}
+	out->len += len;
 	pad(out);
 	if (text_at(v, from + rows) != base)
 		(void)buf_add(out, v->data + base, text_at(v, from + rows) - base);
