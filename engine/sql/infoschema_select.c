@@ -307,36 +307,15 @@ static int run(struct sql_session *s, const struct select *q, struct sql_sink *s
 	return sql_rows_send(&result, sink, err);
 }
 
-/* Whether a FROM or JOIN anywhere reads from information_schema. */
-static bool reads_it(struct sql_session *s, struct str sql)
-{
-	struct sql_parser p;
-	bool inside = str_caseeqs(str_of(s->db), "information_schema");
-	sql_parser_init(&p, sql, NULL);
-	for (; p.rc == 0 && p.t.kind != SQL_TOK_END; sql_advance(&p)) {
-		if (!sql_at(&p, "FROM") && !sql_at(&p, "JOIN"))
-			continue;
-		struct sql_parser q = p;
-		autofree char *db = NULL, *name = NULL;
-		sql_advance(&q);
-		if (sql_expect_qualified(&q, "a table", &db, &name) == 0 &&
-		    (db ? str_caseeqs(str_of(db), "information_schema")
-		        : inside && !str_caseeqs(str_of(name), "dual")))
-			return true;
-	}
-	return false;
-}
-
 int sql_infoschema_select(struct sql_session *s, struct str sql, struct sql_sink *sink,
                           struct err *err)
 {
-	if (!reads_it(s, sql))
+	if (!sql_infoschema_reads(s, sql))
 		return SQL_NOT_MINE;
 	_cleanup_select_ struct select q = { 0 };
 	struct sql_parser p;
 	sql_parser_init(&p, sql, err);
-	int rc = parse_select(&p, s->db[0] ? s->db : NULL, &q);
-	if (rc < 0)
-		return err_wrap(err, "information_schema answers simple SELECTs only");
+	if (parse_select(&p, s->db[0] ? s->db : NULL, &q) < 0)
+		return SQL_INFOSCHEMA_REWRITE;
 	return run(s, &q, sink, err);
 }

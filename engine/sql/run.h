@@ -12,8 +12,9 @@
 SQL_STATEMENTS(X)
 #undef X
 
-/* Selects that need no node; SQL_NOT_MINE: the planner's. */
-enum { SQL_NOT_MINE = 1 };
+/* Selects that need no node; SQL_NOT_MINE: the planner's; SQL_INFOSCHEMA_REWRITE: its as well, after
+ * sql_infoschema_rewrite(). */
+enum { SQL_NOT_MINE = 1, SQL_INFOSCHEMA_REWRITE = 2 };
 int sql_literal_select(struct sql_session *s, struct str sql, struct sql_sink *sink,
                        struct err *err);
 int sql_infoschema_select(struct sql_session *s, struct str sql, struct sql_sink *sink,

@@ -1,6 +1,7 @@
 #include "engine/sql/session.h"
 
 #include "engine/sql/connections.h"
+#include "engine/sql/infoschema.h"
 #include "engine/sql/query.h"
 #include "engine/sql/run.h"
 #include "lib/base/clock.h"
@@ -202,10 +203,18 @@ int sql_run_query(struct sql_session *s, const struct sql_statement *st, struct 
 	int rc = sql_literal_select(s, st->query, sink, err);
 	if (rc == SQL_NOT_MINE)
 		rc = sql_infoschema_select(s, st->query, sink, err);
+	_cleanup_buf_ struct buf rewritten = BUF_INIT(SQL_TEXT_MAX);
+	struct str text = st->query;
+	if (rc == SQL_INFOSCHEMA_REWRITE) {
+		rc = sql_infoschema_rewrite(s, st->query, &rewritten, err);
+		text = (struct str){ buf_cstr(&rewritten), rewritten.len };
+		if (rc == 0)
+			rc = SQL_NOT_MINE;
+	}
 	if (rc != SQL_NOT_MINE)
 		return rc;
 	struct sql_query_context cx = context(s);
-	return sql_query_run(&cx, st->query, SQL_QUERY_SELECT, sink, err);
+	return sql_query_run(&cx, text, SQL_QUERY_SELECT, sink, err);
 }
 
 int sql_run_explain(struct sql_session *s, const struct sql_statement *st, struct sql_sink *sink,

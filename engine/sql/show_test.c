@@ -181,12 +181,43 @@ static void information_schema(void **state)
 	check(f, "select nope from information_schema.tables", "error 1054 Unknown column 'nope'");
 	check(f, "select table_name from information_schema.tables where nope = 1", "error 1054");
 	check(f, "select table_name from information_schema.nope", "error 1109");
-	check(f, "select max(table_name) from information_schema.tables",
-	      "error 1235 information_schema");
+	/* Beyond the small SELECT the planner gets the rows in the text. */
 	check(f,
-	      "select 1 from information_schema.tables a join information_schema.columns b on 1=1",
-	      "error 1235");
-	check(f, "select * from t, (select * from information_schema.tables) x", "error 1");
+	      "select upper(SPECIFIC_NAME) from information_schema.routines where 1=1 having x in "
+	      "('y') order "
+	      "by 1 limit 2",
+	      "OK 0 planned");
+	assert_string_equal(
+		planned.p,
+		"d|root|0|SELECT * FROM (select upper(SPECIFIC_NAME) from  (SELECT * FROM (VALUES "
+	        "(CAST(NULL AS "
+		"VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), "
+	        "CAST(NULL AS "
+		"VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), "
+	        "CAST(NULL AS "
+		"VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR))) "
+	        "AS "
+		"v(`SPECIFIC_NAME`, `ROUTINE_CATALOG`, `ROUTINE_SCHEMA`, `ROUTINE_NAME`, "
+	        "`ROUTINE_TYPE`, "
+		"`DATA_TYPE`, `ROUTINE_DEFINITION`, `SQL_DATA_ACCESS`, `CREATED`, `LAST_ALTERED`, "
+		"`ROUTINE_COMMENT`, `DEFINER`) WHERE 1 = 0) AS `routines`  where 1=1 order by 1 ) "
+	        "AS h WHERE  x "
+		"in ('y')  limit 2");
+	check(f,
+	      "select case when a.CATALOG_NAME='def' then 1 end from "
+	      "default_catalog.information_schema.schemata "
+	      "a, t",
+	      "OK 0 planned");
+	assert_string_equal(planned.p, "d|root|0|select case when a.CATALOG_NAME='def' then 1 end "
+	                               "from  (SELECT * FROM (VALUES (CAST('def' AS "
+	                               "VARCHAR), CAST('information_schema' AS VARCHAR), "
+	                               "CAST('utf8' AS VARCHAR), CAST('utf8_general_ci' "
+	                               "AS VARCHAR), CAST(NULL AS VARCHAR)), ('def', 'd', 'utf8', "
+	                               "'utf8_general_ci', NULL)) AS "
+	                               "v(`CATALOG_NAME`, `SCHEMA_NAME`, "
+	                               "`DEFAULT_CHARACTER_SET_NAME`, `DEFAULT_COLLATION_NAME`, "
+	                               "`SQL_PATH`))  a, t");
+	check(f, "select upper(x) from information_schema.nope", "error 1109");
 	check(f, "use information_schema", "OK 0 ");
 	check(f, "select table_name from tables where table_schema = 'd'", "table_name\nt\nu\n");
 	check_has(f, "show tables", "key_column_usage\n");

@@ -12,21 +12,22 @@ static const struct {
 	uint8_t code;
 	uint32_t length;
 	bool text;
+	bool binary; /* MySQL's BINARY flag; with it on a number Connector/J gives bytes for a BOOLEAN */
 } shown[] = {
-	[SQL_TYPE_NULL] = { 6, 0, false },
-	[SQL_TYPE_BOOL] = { 1, 1, false },
-	[SQL_TYPE_TINYINT] = { 1, 4, false },
-	[SQL_TYPE_SMALLINT] = { 2, 6, false },
-	[SQL_TYPE_INT] = { 3, 11, false },
-	[SQL_TYPE_BIGINT] = { 8, 20, false },
-	[SQL_TYPE_LARGEINT] = { 254, 40 * 4, true },
-	[SQL_TYPE_FLOAT] = { 4, 12, false },
-	[SQL_TYPE_DOUBLE] = { 5, 22, false },
-	[SQL_TYPE_DECIMAL] = { 246, 0, false },
-	[SQL_TYPE_DATE] = { 10, 10, false },
-	[SQL_TYPE_DATETIME] = { 12, 26, false },
-	[SQL_TYPE_VARCHAR] = { 253, 65533 * 4, true },
-	[SQL_TYPE_VARBINARY] = { 252, 1024 * 1024, false },
+	[SQL_TYPE_NULL] = { 6, 0, false, false },
+	[SQL_TYPE_BOOL] = { 1, 1, false, false },
+	[SQL_TYPE_TINYINT] = { 1, 4, false, false },
+	[SQL_TYPE_SMALLINT] = { 2, 6, false, false },
+	[SQL_TYPE_INT] = { 3, 11, false, false },
+	[SQL_TYPE_BIGINT] = { 8, 20, false, false },
+	[SQL_TYPE_LARGEINT] = { 254, 40 * 4, true, false },
+	[SQL_TYPE_FLOAT] = { 4, 12, false, false },
+	[SQL_TYPE_DOUBLE] = { 5, 22, false, false },
+	[SQL_TYPE_DECIMAL] = { 246, 0, false, false },
+	[SQL_TYPE_DATE] = { 10, 10, false, true },
+	[SQL_TYPE_DATETIME] = { 12, 26, false, true },
+	[SQL_TYPE_VARCHAR] = { 253, 65533 * 4, true, false },
+	[SQL_TYPE_VARBINARY] = { 252, 1024 * 1024, false, true },
 };
 
 void wire_put_column(struct buf *out, const struct sql_column *column, bool field_list)
@@ -50,7 +51,7 @@ void wire_put_column(struct buf *out, const struct sql_column *column, bool fiel
 	(void)buf_addle(out, shown[column->type].text ? WIRE_CHARSET : WIRE_CHARSET_BINARY, 2);
 	(void)buf_addle(out, length, 4);
 	(void)buf_addle(out, shown[column->type].code, 1);
-	(void)buf_addle(out, shown[column->type].text ? 0 : FLAG_BINARY, 2);
+	(void)buf_addle(out, shown[column->type].binary ? FLAG_BINARY : 0, 2);
 	(void)buf_addle(out, decimals, 1);
 	(void)buf_addle(out, 0, 2);
 	if (field_list)
