@@ -107,6 +107,31 @@ static int put_table(struct sql_session *s, struct sql_parser *p, const char *ta
 	return 0;
 }
 
+/* MySQL's UPPER takes numbers, and Connector/J gives it some: each argument is cast. */
+struct casts {
+	int depths[SQL_DEPTH_MAX + 1]; /* of the parentheses that are open and have a cast inside */
+	size_t n;
+};
+
+/* At a "(" or ")" of UPPER: writes what belongs beside it, the text before it included. */
+static void put_casts(struct casts *c, const struct sql_parser *p, bool upper, size_t *copied,
+                      struct buf *out)
+{
+	bool open = upper && sql_at(p, "(");
+	/* The lexer stands behind the token: inside after "(", outside after ")". */
+	bool close = c->n && sql_at(p, ")") && p->lx.depth == c->depths[c->n - 1] - 1;
+	if (!open && !close)
+		return;
+	size_t upto = open ? p->lx.at : p->t.at;
+	(void)buf_add(out, p->sql.p + *copied, upto - *copied);
+	*copied = upto;
+	(void)buf_adds(out, open ? "CAST(" : " AS VARCHAR)");
+	if (open)
+		c->depths[c->n++] = p->lx.depth;
+	else
+		c->n--;
+}
+
 /* Where a HAVING of the outermost query, and the ORDER BY behind it, begin and end. */
 struct having {
 	size_t at, after, order, end;
@@ -158,12 +183,15 @@ static void move_having(struct buf *b)
 int sql_infoschema_rewrite(struct sql_session *s, struct str sql, struct buf *out, struct err *err)
 {
 	struct sql_parser p;
+	struct casts casts = { .n = 0 };
 	size_t copied = 0;
 	sql_parser_init(&p, sql, err);
 	while (p.rc == 0 && p.t.kind != SQL_TOK_END) {
 		bool from = sql_at(&p, "FROM") || sql_at(&p, "JOIN");
 		bool comma = sql_at(&p, ",");
+		bool upper = sql_at(&p, "UPPER") || sql_at(&p, "LOWER");
 		sql_advance(&p);
+		put_casts(&casts, &p, upper, &copied, out);
 		autofree char *table = NULL;
 		size_t at = p.t.at;
 		if ((!from && !comma) || !take_reference(s, &p, from, &table))

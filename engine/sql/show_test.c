@@ -189,19 +189,20 @@ static void information_schema(void **state)
 	      "OK 0 planned");
 	assert_string_equal(
 		planned.p,
-		"d|root|0|SELECT * FROM (select upper(SPECIFIC_NAME) from  (SELECT * FROM (VALUES "
-	        "(CAST(NULL AS "
+		"d|root|0|SELECT * FROM (select upper(CAST(SPECIFIC_NAME AS VARCHAR)) from  "
+	        "(SELECT * FROM (VALUES "
+		"(CAST(NULL AS "
 		"VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), "
-	        "CAST(NULL AS "
+		"CAST(NULL AS "
 		"VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), "
-	        "CAST(NULL AS "
+		"CAST(NULL AS "
 		"VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR))) "
-	        "AS "
+		"AS "
 		"v(`SPECIFIC_NAME`, `ROUTINE_CATALOG`, `ROUTINE_SCHEMA`, `ROUTINE_NAME`, "
-	        "`ROUTINE_TYPE`, "
+		"`ROUTINE_TYPE`, "
 		"`DATA_TYPE`, `ROUTINE_DEFINITION`, `SQL_DATA_ACCESS`, `CREATED`, `LAST_ALTERED`, "
 		"`ROUTINE_COMMENT`, `DEFINER`) WHERE 1 = 0) AS `routines`  where 1=1 order by 1 ) "
-	        "AS h WHERE  x "
+		"AS h WHERE  x "
 		"in ('y')  limit 2");
 	check(f,
 	      "select case when a.CATALOG_NAME='def' then 1 end from "
@@ -217,6 +218,11 @@ static void information_schema(void **state)
 	                               "v(`CATALOG_NAME`, `SCHEMA_NAME`, "
 	                               "`DEFAULT_CHARACTER_SET_NAME`, `DEFAULT_COLLATION_NAME`, "
 	                               "`SQL_PATH`))  a, t");
+	check(f, "select upper(lower((1)) || f(2)), g() from information_schema.views v",
+	      "OK 0 planned");
+	assert_non_null(strstr(
+		planned.p,
+		"select upper(CAST(lower(CAST((1) AS VARCHAR)) || f(2) AS VARCHAR)), g() from "));
 	check(f, "select upper(x) from information_schema.nope", "error 1109");
 	check(f, "use information_schema", "OK 0 ");
 	check(f, "select table_name from tables where table_schema = 'd'", "table_name\nt\nu\n");
