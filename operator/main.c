@@ -23,7 +23,7 @@
 #define ROOST_VERSION "dev"
 #endif
 
-enum { LEASE_EVERY_MS = 2000, TICK_MS = 100, WORKERS = 4, FE_THREADS = 4, FE_SLOW_THREADS = 2 };
+enum { LEASE_EVERY_MS = 2000, TICK_MS = 100, WORKERS = 4, FE_THREADS = 8, FE_SLOW_THREADS = 2 };
 enum { REPLAY_MAX = 64 * 1024 * 1024 };
 
 typedef VEC(const char *) names_t;

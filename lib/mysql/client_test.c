@@ -1,131 +1,29 @@
-#include <arpa/inet.h>
 #include <errno.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/fd.h"
 #include "lib/mysql/client.h"
+#include "lib/mysql/fake.h"
 
-/* ---- a server that answers by the text of the statement ---- */
-struct fake {
-	int listener, port;
-	pthread_t thread;
-};
-
-static int send_packet(int fd, int seq, const struct buf *body)
+/* ---- what the server says to each statement ---- */
+static void huge_cell(int fd)
 {
-	_cleanup_buf_ struct buf out = BUF_INIT(4 * 1024 * 1024);
-	buf_addle(&out, body->len, 3);
-	buf_addle(&out, (uint64_t)seq, 1);
-	buf_add(&out, body->p, body->len);
-	return fd_write_by(fd, out.p, out.len, deadline_in(5000), NULL);
-}
-
-static int read_packet(int fd, char *out, size_t max, size_t *ret_len)
-{
-	unsigned char head[4];
-	if (fd_read_by(fd, head, 4, deadline_in(10000), NULL) < 0)
-		return -1;
-	size_t n = (size_t)head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16;
-	if (n >= max || fd_read_by(fd, out, n, deadline_in(5000), NULL) < 0)
-		return -1;
-	out[n] = '\0';
-	*ret_len = n;
-	return 0;
-}
-
-static void send_ok(int fd, int seq)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT(64);
-	buf_add(&b, "\0\0\0\2\0\0\0", 7);
-	send_packet(fd, seq, &b);
-}
-
-static void send_err(int fd, int seq, unsigned code, const char *text)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT(512);
-	buf_addle(&b, 0xff, 1);
-	buf_addle(&b, code, 2);
-	buf_addf(&b, "#42000%s", text);
-	send_packet(fd, seq, &b);
-}
-
-static void greet(int fd)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT(256);
-	buf_add(&b, "\12", 1);
-	buf_add(&b, "5.1.0", 6);
-	buf_addle(&b, 1, 4);
-	buf_add(&b, "12345678", 9);
-	buf_addle(&b, 0xa200, 2); /* protocol 4.1, secure connection, transactions */
-	buf_addle(&b, 33, 1);
-	buf_addle(&b, 2, 2);
-	buf_addle(&b, 0x0008, 2); /* plugin auth */
-	buf_addle(&b, 21, 1);
-	buf_add(&b, "\0\0\0\0\0\0\0\0\0\0", 10);
-	buf_add(&b, "123456789012", 13);
-	buf_add(&b, "mysql_native_password", 22);
-	send_packet(fd, 0, &b);
-}
-
-static void add_text(struct buf *b, const char *text)
-{
-	buf_addle(b, strlen(text), 1);
-	buf_adds(b, text);
-}
-
-static void send_column(int fd, int seq, const char *name)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT(256);
-	add_text(&b, "def");
-	add_text(&b, "");
-	add_text(&b, "");
-	add_text(&b, "");
-	add_text(&b, name);
-	add_text(&b, name);
-	buf_addle(&b, 12, 1);
-	buf_addle(&b, 33, 2);
-	buf_addle(&b, 255, 4);
-	buf_addle(&b, 253, 1);
-	buf_addle(&b, 0, 5);
-	send_packet(fd, seq, &b);
-}
-
-static void send_eof(int fd, int seq)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT(16);
-	buf_add(&b, "\376\0\0\2\0", 5);
-	send_packet(fd, seq, &b);
-}
-
-static void send_rows(int fd, size_t cell)
-{
+	static const char *const names[] = { "IP" };
 	_cleanup_buf_ struct buf b = BUF_INIT(4 * 1024 * 1024);
-	buf_addle(&b, 2, 1);
-	send_packet(fd, 1, &b);
-	send_column(fd, 2, "IP");
-	send_column(fd, 3, "Alive");
-	send_eof(fd, 4);
-	buf_reset(&b);
-	if (cell) {
-		buf_addle(&b, 0xfd, 1);
-		buf_addle(&b, cell, 3);
-		memset(buf_reserve(&b, cell), 'x', cell);
-		b.len += cell;
-	} else {
-		add_text(&b, "10.0.0.7");
-	}
-	buf_addle(&b, 0xfb, 1); /* NULL */
-	send_packet(fd, 5, &b);
-	send_eof(fd, 6);
+	size_t n = MYSQLC_CELL_MAX + 1;
+	int seq = mysqlc_fake_columns(fd, names, 1);
+	buf_addle(&b, 0xfd, 1);
+	buf_addle(&b, n, 3);
+	memset(buf_reserve(&b, n), 'x', n);
+	b.len += n;
+	mysqlc_fake_packet(fd, seq, &b);
+	mysqlc_fake_eof(fd, seq + 1);
 }
 
 static void drip(int fd)
@@ -140,72 +38,43 @@ static void drip(int fd)
 	}
 }
 
-static void converse(int fd)
+static bool on_statement(void *arg, int fd, const char *sql)
 {
-	char text[4096];
-	size_t n = 0;
-	greet(fd);
-	if (read_packet(fd, text, sizeof(text), &n) < 0)
-		return;
-	if (memmem(text, n, "nobody", 6)) {
-		send_err(fd, 2, 1045, "Access denied");
-		return;
-	}
-	send_ok(fd, 2);
-	while (read_packet(fd, text, sizeof(text), &n) == 0 && text[0] == 3) {
-		const char *sql = text + 1;
-		if (strcmp(sql, "rows") == 0)
-			send_rows(fd, 0);
-		else if (strcmp(sql, "huge") == 0)
-			send_rows(fd, MYSQLC_CELL_MAX + 1);
-		else if (strcmp(sql, "refuse") == 0)
-			send_err(fd, 1, 1064, "Getting syntax error");
-		else if (strcmp(sql, "hang") == 0)
-			clock_sleep_ms(1500);
-		else if (strcmp(sql, "drip") == 0)
-			drip(fd);
-		else if (strcmp(sql, "close") == 0)
-			return;
-		else
-			send_ok(fd, 1);
-	}
+	static const char *const names[] = { "IP", "Alive" };
+	static const char *const cells[] = { "10.0.0.7", NULL };
+	(void)arg;
+	if (strcmp(sql, "rows") == 0)
+		mysqlc_fake_rows(fd, names, 2, cells, 1);
+	else if (strcmp(sql, "huge") == 0)
+		huge_cell(fd);
+	else if (strcmp(sql, "refuse") == 0)
+		mysqlc_fake_err(fd, 1, 1064, "Getting syntax error");
+	else if (strcmp(sql, "hang") == 0)
+		clock_sleep_ms(1500);
+	else if (strcmp(sql, "drip") == 0)
+		drip(fd);
+	else if (strcmp(sql, "close") == 0)
+		return false;
+	else
+		mysqlc_fake_ok(fd, 1);
+	return true;
 }
 
-static void *serve(void *arg)
-{
-	const struct fake *f = arg;
-	for (;;) {
-		_cleanup_(fd_closep) int fd = accept(f->listener, NULL, NULL);
-		if (fd < 0)
-			return NULL;
-		converse(fd);
-	}
-}
-
+/* Its thread comes from pthread_create in fake.h. */
 static int fake_start(void **state)
 {
-	static struct fake f;
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(a);
-	f.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (bind(f.listener, (struct sockaddr *)&a, len) < 0 || listen(f.listener, 8) < 0 ||
-	    getsockname(f.listener, (struct sockaddr *)&a, &len) < 0)
-		return -1;
-	f.port = ntohs(a.sin_port);
+	static struct mysqlc_fake f = { .on_statement = on_statement };
 	*state = &f;
-	return pthread_create(&f.thread, NULL, serve, &f);
+	return mysqlc_fake_start(&f);
 }
 
 static int fake_stop(void **state)
 {
-	struct fake *f = *state;
-	shutdown(f->listener, SHUT_RDWR);
-	pthread_join(f->thread, NULL);
-	close(f->listener);
+	mysqlc_fake_stop(*state);
 	return 0;
 }
 
-static struct mysqlc *open_fake(const struct fake *f)
+static struct mysqlc *open_fake(const struct mysqlc_fake *f)
 {
 	struct mysqlc_address a = { .host = "127.0.0.1", .port = f->port, .user = "root" };
 	struct mysqlc *c = NULL;
@@ -259,7 +128,7 @@ static void each_call_ends_at_its_deadline(void **state)
 
 static void what_breaks(void **state)
 {
-	const struct fake *f = *state;
+	const struct mysqlc_fake *f = *state;
 	_cleanup_(mysqlc_closep) struct mysqlc *c = open_fake(f);
 	_cleanup_(mysqlc_closep) struct mysqlc *d = NULL;
 	_cleanup_mysqlc_result_ struct mysqlc_result r = { 0 };
@@ -281,15 +150,11 @@ static void what_breaks(void **state)
 static void a_black_hole_costs_the_deadline(void **state)
 {
 	(void)state;
-	_cleanup_(fd_closep) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(a);
+	int port = 0;
+	_cleanup_(fd_closep) int fd = mysqlc_fake_listen(&port);
 	struct mysqlc *c = NULL;
 	struct err err = ERR_INIT;
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
-	assert_int_equal(listen(fd, 1), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-	struct mysqlc_address hole = { "127.0.0.1", ntohs(a.sin_port), "root", NULL, NULL };
+	struct mysqlc_address hole = { "127.0.0.1", port, "root", NULL, NULL };
 	int64_t began = clock_mono_ms();
 	assert_int_equal(mysqlc_open(&hole, deadline_in(300), &c, &err), -ETIMEDOUT);
 	assert_in_range(clock_mono_ms() - began, 250, 1200);

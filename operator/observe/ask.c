@@ -9,7 +9,7 @@
 #include "operator/observe/fe.h"
 #include "operator/observe/metrics.h"
 
-enum { ASK_MS = 4000, LOAD_MS = 1000, STATEMENT_MAX = 1024, PASSWORD_MAX = 4096 };
+enum { LOAD_MS = 1000, STATEMENT_MAX = 1024, PASSWORD_MAX = 4096 };
 
 struct ask {
 	struct kube_client *kube;
@@ -243,9 +243,9 @@ static void ask_load(struct ask *a, struct http_client *http)
 }
 
 json_t *observe_ask(struct kube_client *kube, struct http_client *http, const json_t *target,
-                    const json_t *intents, const struct observe_fe_config *config)
+                    const json_t *intents, const struct observe_fe_config *config, int64_t ms)
 {
-	struct ask a = { kube, target, config, deadline_in(ASK_MS), json_object() };
+	struct ask a = { kube, target, config, deadline_in(ms), json_object() };
 	struct err err = ERR_INIT;
 	observe_metric_add(OBSERVE_SQL_ASKS, 1);
 	int rc = data_get_str(target, "host")

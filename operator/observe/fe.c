@@ -9,6 +9,8 @@
 #include "operator/observe/queue.h"
 
 enum { REST_MS = 10000, BACKOFF_MS = 1000, BACKOFF_CAP_MS = 30000, THREADS_MAX = 32 };
+/* An FE that does not answer at once is asked with patience only by those who have nothing better to do. */
+enum { ASK_MS = 1500, ASK_PATIENT_MS = 5000 };
 
 struct task { /* one cluster's */
 	json_t *target, *intents, *answer;
@@ -109,7 +111,8 @@ static void ask_one(struct lane *lane, struct kube_client *kube, struct http_cli
 	pthread_mutex_unlock(&o->lock);
 	if (!target)
 		return;
-	json_t *answer = observe_ask(kube, http, target, intents, &o->config);
+	json_t *answer = observe_ask(kube, http, target, intents, &o->config,
+	                             lane == &o->slow ? ASK_PATIENT_MS : ASK_MS);
 	if (!data_get_bool(answer, "ok", false))
 		log_debug("cluster=%s FE does not answer: %s", key, data_get_str(answer, "error"));
 	int64_t again = file_answer(o, key, answer, &tell, &ok);

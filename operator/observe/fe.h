@@ -38,9 +38,9 @@ void observe_fe_forget(struct observe_fe *o, const char *key);
 json_t *observe_fe_answer(struct observe_fe *o, const char *key); /* NULL: never asked */
 
 /* ---- inside the room (ask.c) ---- */
-/* One ask: statements, then the lists. Always gives an answer; without at_ms and since_ms. */
+/* One ask: statements, then the lists, within ms. Always gives an answer; without at_ms and since_ms. */
 json_t *observe_ask(struct kube_client *kube, struct http_client *http, const json_t *target,
-                    const json_t *intents, const struct observe_fe_config *config);
+                    const json_t *intents, const struct observe_fe_config *config, int64_t ms);
 /* "ALTER SYSTEM …" of an intent; -EINVAL when the host is no host. */
 int observe_statement(const json_t *intent, struct buf *out);
 
