@@ -97,14 +97,30 @@ def test_down_of_a_busy_cluster_leaves_nothing():
     assert run(TOOLS / "down", timeout=60).stdout.strip().splitlines()[-1] == NOTHING
 
 
+def test_up_again_changes_nothing():
+    up()
+    before = {f.name: f.read_text() for f in RUN.glob("*.pid")}
+    up()
+    time.sleep(3)
+    up()
+    assert {f.name: f.read_text() for f in RUN.glob("*.pid")} == before
+
+
 def test_up_repairs_a_half_dead_cluster():
     up()
     make_busy()
     for victim in ("kubelet", "etcd", "containerd"):
         os.kill(int((RUN / f"{victim}.pid").read_text()), signal.SIGKILL)
     time.sleep(1)
-    assert "cleaning up" in up()
+    assert "starting it again" in up()
     assert run(TOOLS / "status", timeout=60).returncode == 0
+    # The cluster's objects and its pods have lived on.
+    assert "busy" in run(TOOLS / "kubectl", "get", "statefulset", "busy").stdout
+    wait_until("a busy pod", lambda: "Running" in run(TOOLS / "kubectl", "get", "pods", "-l", "app=busy").stdout)
+    # Everything dead at once, as after a reboot.
+    for name in ("kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler", "kube-apiserver", "etcd", "containerd"):
+        os.kill(int((RUN / f"{name}.pid").read_text()), signal.SIGKILL)
+    assert "is up" in up()
     assert run(TOOLS / "down", timeout=120).stdout.strip().splitlines()[-1] == NOTHING
     assert left() == []
 

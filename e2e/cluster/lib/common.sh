@@ -75,6 +75,21 @@ wait_for() {
   done
 }
 
+# write_file PATH: standard input to a file, which is left alone when it would be
+# the same: kube-proxy ends when its configuration file is touched.
+write_file() {
+  cat >"$1.new"
+  if cmp -s "$1.new" "$1"; then rm -f "$1.new"; else mv "$1.new" "$1"; fi
+}
+
+# lock_or_wait FILE WHAT: holds descriptor 9 until this process ends.
+lock_or_wait() {
+  exec 9>"$1"
+  flock -n 9 && return 0
+  say "another $2 is at work, waiting for it"
+  flock -w 3600 9 || die "another $2 holds $1 for an hour; see: fuser -v $1"
+}
+
 need_root() {
   [ "$(id -u)" = 0 ] || die "needs root for containers and networking; run it again with sudo"
 }
@@ -82,11 +97,7 @@ need_root() {
 # One command at a time changes the cluster; the lock goes with this process.
 take_lock() {
   mkdir -p "$run"
-  exec 9>"$run/lock"
-  flock -n 9 || {
-    say "another up or down is at work, waiting for it"
-    flock -w 1800 9 || die "another up or down holds $run/lock for 30 minutes; see: fuser -v $run/lock"
-  }
+  lock_or_wait "$run/lock" "up or down"
 }
 
 kube() { "$bin/kubectl" --kubeconfig "$kubeconfig" "$@"; }

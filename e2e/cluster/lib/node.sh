@@ -53,7 +53,7 @@ start_controllers() {
 
 write_cni() {
   mkdir -p "$state/cni" "$data/cni"
-  cat >"$state/cni/10-roost.conflist" <<EOF
+  write_file "$state/cni/10-roost.conflist" <<EOF
 { "cniVersion": "0.4.0", "name": "roost",
   "plugins": [
     { "type": "bridge", "bridge": "$pod_bridge", "isGateway": true, "ipMasq": true, "hairpinMode": true,
@@ -68,7 +68,7 @@ start_containerd() {
   mkdir -p "$data/containerd"
   # restrict_oom_score_adj: a virtual machine may lack CAP_SYS_RESOURCE, and runc
   # then dies when it lowers a pod's score.
-  cat >"$state/containerd.toml" <<EOF
+  write_file "$state/containerd.toml" <<EOF
 version = 2
 root = "$data/containerd"
 state = "$run/containerd"
@@ -109,7 +109,7 @@ start_kubelet() {
     grep -vE '^nameserver (127\.|::1)' $resolv >"$state/resolv.conf" || true
     resolv=$state/resolv.conf
   fi
-  cat >"$state/kubelet.yaml" <<EOF
+  write_file "$state/kubelet.yaml" <<EOF
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 address: $node_ip
@@ -144,7 +144,7 @@ EOF
 }
 
 start_proxy() {
-  cat >"$state/proxy.yaml" <<EOF
+  write_file "$state/proxy.yaml" <<EOF
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 clientConnection: {kubeconfig: $pki/proxy.kubeconfig}
