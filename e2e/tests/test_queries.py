@@ -62,7 +62,8 @@ ERRORS = [
     (1146, "select * from nothere"), (1054, "select nope from fact"), (1052, "select pk from fact, part"),
     (1066, "select 1 from fact, fact"), (1049, "select * from nodb.t"), (1064, "select * from read_csv('/etc/passwd')"),
     (1064, "select getenv('HOME')"), (1064, "selec 1"), (1064, "select (1"), (1064, "select 1 +"),
-    (1064, "select cast('x' as int)"), (1222, "select 1 union select 1, 2"),
+    (1064, "select cast('x' as int)"),
+    (1064, "select " + "not " * 400 + "true"), (1064, "select " + "(" * 300 + "1" + ")" * 300), (1222, "select 1 union select 1, 2"),
     (1136, "insert into hollow values (1)"), (1054, "insert into hollow (k, z) values (1, 2)"), (1110, "insert into hollow (k, k) values (1, 2)"),
     (1146, "insert into nothere values (1)"),
 ]

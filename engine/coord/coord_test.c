@@ -444,6 +444,19 @@ static void a_dag_knows_its_slots(void **state)
 	assert_string_not_equal(a->stages[1].digest, b->stages[1].digest);
 }
 
+static void a_fragment_has_a_depth(void **state)
+{
+	(void)state;
+	_cleanup_(coord_dag_freep) struct coord_dag *d = make_dag(0, 1, 0, true);
+	struct err err = ERR_INIT;
+	for (int i = 0; i < 490; i++)
+		d->stages[0].ast = json_pack("[o]", d->stages[0].ast);
+	assert_int_equal(coord_dag_finish(d, &err), 0);
+	for (int i = 0; i < 10; i++)
+		d->stages[0].ast = json_pack("[o]", d->stages[0].ast);
+	assert_int_equal(coord_dag_finish(d, &err), SQL_ERR(1064));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -452,6 +465,7 @@ int main(void)
 		cmocka_unit_test(a_query_ends_in_time),
 		cmocka_unit_test(a_client_that_left_ends_it),
 		cmocka_unit_test(a_dag_knows_its_slots),
+		cmocka_unit_test(a_fragment_has_a_depth),
 	};
 	return cmocka_run_group_tests(tests, world_start, world_stop);
 }

@@ -11,6 +11,9 @@
 #include "lib/base/buf.h"
 #include "lib/data/json.h"
 
+/* What a worker reads, less the levels of the request around a fragment. */
+enum { LEVELS_MAX = JSON_DEPTH_MAX - 16 };
+
 struct coord_dag *coord_dag_new(void)
 {
 	return xcalloc(1, sizeof(struct coord_dag));
@@ -102,6 +105,26 @@ static int stage_nodes(const struct coord_stage *s)
 	return n;
 }
 
+/* Levels of a JSON value. */
+static int levels(json_t *j)
+{
+	const char *key;
+	json_t *value;
+	size_t i;
+	int deepest = 0;
+	json_array_foreach(j, i, value)
+	{
+		int n = levels(value);
+		deepest = n > deepest ? n : deepest;
+	}
+	json_object_foreach(j, key, value)
+	{
+		int n = levels(value);
+		deepest = n > deepest ? n : deepest;
+	}
+	return deepest + 1;
+}
+
 int coord_dag_finish(struct coord_dag *d, struct err *err)
 {
 	if (d->n_stages > RPC_STAGES_MAX)
@@ -115,6 +138,12 @@ int coord_dag_finish(struct coord_dag *d, struct err *err)
 			return err_set(err, SQL_ERR(1064),
 			               "Stage %zu would have %zu tasks: at most %d are allowed", i,
 			               s->n_tasks, RPC_TASKS_MAX);
+		if (levels(s->ast) > LEVELS_MAX)
+			return err_set(
+				err, SQL_ERR(1064),
+				"The statement is nested too deeply: %d levels, at most %d are "
+				"allowed",
+				levels(s->ast), LEVELS_MAX);
 		stage_digest(d, s);
 		int n = stage_nodes(s);
 		int *slots = s->place == META_CN ? &d->slots_cn : &d->slots_be;

@@ -64,9 +64,10 @@ static int parse(struct query *q, struct str sql)
 		return rc;
 	_cleanup_json_ json_t *parsed = NULL;
 	rc = exec_parse(cx->server->parser, buf_cstr(&q->text), &parsed, q->err);
-	if (rc == -EINVAL)
-		return err_set(q->err, SQL_ERR(1064),
-		               "Getting syntax error. Detail message: %.400s", q->err->msg);
+	if (rc == -EINVAL) {
+		q->err->code = SQL_ERR(1064); /* the words are for the user already */
+		return q->err->code;
+	}
 	if (rc < 0)
 		return err_wrap(q->err, "the statement could not be parsed");
 	json_t *statements = json_object_get(parsed, "statements");
