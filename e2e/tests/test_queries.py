@@ -230,6 +230,40 @@ def test_explain(engine):
     assert rows[-1]["Name"] == "final" and any("broadcast" in r["Reason"] for r in rows), rows
 
 
+ENDLESS = "select count(*) from range(1000000) a, range(1000000) b where a.range * b.range % 7 = 3"
+
+
+def test_kill_ends_a_query(engine):
+    with engine.connect() as victim:
+        failed = []
+
+        def endless():
+            try:
+                victim.cursor().execute(ENDLESS)
+            except pymysql.MySQLError as e:
+                failed.append(e.args[0])
+
+        t = threading.Thread(target=endless)
+        t.start()
+        engine.wait("it runs", lambda: any("range" in str(r["Info"]) for r in engine.rows("show processlist")))
+        engine.sql(f"kill query {victim.thread_id()}")
+        t.join(20)
+        assert failed == [1317]
+        with victim.cursor() as cursor:
+            cursor.execute("select 1")
+            assert cursor.fetchall() == ((1,),)
+    engine.wait("its task ends", lambda: all(int(r["NumRunningQueries"]) == 0 for r in engine.nodes("be")))
+
+
+def test_a_query_ends_at_its_timeout(engine):
+    with engine.connect() as c, c.cursor() as cursor:
+        cursor.execute("set query_timeout = 1")
+        with pytest.raises(pymysql.MySQLError) as e:
+            cursor.execute(ENDLESS)
+        assert e.value.args[0] == 3024
+        cursor.execute("select 1")
+
+
 def test_losing_nodes_costs_time_not_results(engine, oracle):
     """Four clients; meanwhile a CN and then a BE are killed and come back. Every answer is right."""
     names = ["star_join", "aggregates", "cte", "subquery_in", "local_colocated", "rows_top", "sales_like"]

@@ -89,8 +89,10 @@ static int put_string(struct norm *n, struct sql_token *t)
 			n->out->p[--n->out->len] = '\0';
 		}
 	}
+	if (rc < 0)
+		return rc;
 	struct str text = { n->out->p + at, n->out->len - at };
-	if (rc == 0 && is_word(&n->back[0], "LIKE") && memchr(text.p, '\\', text.len) &&
+	if (is_word(&n->back[0], "LIKE") && memchr(text.p, '\\', text.len) &&
 	    !is_word(&n->next, "ESCAPE"))
 		rc = buf_adds(n->out, " ESCAPE '\\'");
 	return rc;
