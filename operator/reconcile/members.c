@@ -10,13 +10,13 @@
 enum { ASK_SOON_MS = 1000, LOAD_FRESH_MS = 5000, LOAD_PATIENCE_MS = 10000 };
 
 /* ---- FE ---- */
-int64_t step_fe_replicas(struct step *s)
+int64_t reconcile_fe_replicas(struct step *s)
 {
 	int64_t want = s->m->part[MODEL_FE].replicas;
-	int64_t have = step_live_replicas(s, MODEL_FE, want);
+	int64_t have = reconcile_live_replicas(s, MODEL_FE, want);
 	if (want >= have)
 		return want;
-	step_trouble(
+	reconcile_trouble(
 		s, "FeScaleInNotBuilt",
 		"lowering the FE replicas (%lld to %lld) is not built yet: the followers would "
 		"have to leave the catalog's quorum first; %lld are kept",
@@ -65,7 +65,7 @@ static void intent(struct step *s, const char *act, const json_t *row)
 	                                data_get_str(row, "host"), "port",
 	                                (json_int_t)data_get_int(row, "port", 0), "generation",
 	                                (json_int_t)s->m->generation, "warehouse", warehouse));
-	step_ask(s, ASK_SOON_MS);
+	reconcile_ask(s, ASK_SOON_MS);
 }
 
 /* Scaling back up while a node drains: the drain is called off. */
@@ -86,25 +86,27 @@ static bool be_may_leave(struct step *s, const json_t *rows, const char *pod)
 	if (!row) {
 		if (other_alive(rows, NULL))
 			return true;
-		step_wait(s, "the FE lists no live backend: it is not known whether %s holds data",
-		          pod);
+		reconcile_wait(
+			s, "the FE lists no live backend: it is not known whether %s holds data",
+			pod);
 		return false;
 	}
 	int64_t tablets = data_get_int(row, "tablets", -1);
 	if (!data_get_bool(row, "decommissioned", false)) {
 		if (!other_alive(rows, row)) {
-			step_trouble(s, "BeScaleInRefused",
-			             "%s cannot be decommissioned: no other backend is alive", pod);
+			reconcile_trouble(s, "BeScaleInRefused",
+			                  "%s cannot be decommissioned: no other backend is alive",
+			                  pod);
 			return false;
 		}
-		step_wait(s, "%s is to be decommissioned", pod);
+		reconcile_wait(s, "%s is to be decommissioned", pod);
 		intent(s, "decommission", row);
 	} else if (tablets == 0) {
-		step_wait(s, "%s is empty and is to be dropped", pod);
+		reconcile_wait(s, "%s is empty and is to be dropped", pod);
 		intent(s, "drop_backend", row);
 	} else {
-		step_wait(s, "%s is being decommissioned, %lld tablets are left", pod,
-		          (long long)tablets);
+		reconcile_wait(s, "%s is being decommissioned, %lld tablets are left", pod,
+		               (long long)tablets);
 	}
 	return false;
 }
@@ -114,36 +116,36 @@ static const char *statement_failure(const struct step *s)
 	return data_get_str(json_object_get(s->world, "fe"), "refused");
 }
 
-int64_t step_be_replicas(struct step *s)
+int64_t reconcile_be_replicas(struct step *s)
 {
 	int64_t want = s->m->part[MODEL_BE].replicas;
-	int64_t have = step_live_replicas(s, MODEL_BE, want);
-	const json_t *fe = step_fe(s);
+	int64_t have = reconcile_live_replicas(s, MODEL_BE, want);
+	const json_t *fe = reconcile_fe(s);
 	const json_t *rows = json_object_get(fe, "backends");
 	if (want >= have) {
 		if (rows)
 			cancel_decommissions(s, rows, want);
 		return want;
 	}
-	step_ask(s, ASK_SOON_MS);
-	step_requeue(s, 2 * ASK_SOON_MS);
+	reconcile_ask(s, ASK_SOON_MS);
+	reconcile_requeue(s, 2 * ASK_SOON_MS);
 	if (!rows) {
-		step_wait(s, "%lld backends are to leave: waiting for the FE to answer",
-		          (long long)(have - want));
+		reconcile_wait(s, "%lld backends are to leave: waiting for the FE to answer",
+		               (long long)(have - want));
 		return have;
 	}
 	const char *refused = statement_failure(s);
 	if (refused)
-		step_trouble(s, "BeScaleInRefused", "%s", refused);
+		reconcile_trouble(s, "BeScaleInRefused", "%s", refused);
 	/* A drain that a lower target no longer concerns would go on for nothing. */
 	cancel_decommissions(s, rows, want);
 	autofree char *pod = xasprintf("%s-be-%lld", s->m->name, (long long)(have - 1));
 	return be_may_leave(s, rows, pod) ? have - 1 : have;
 }
 
-bool step_be_removable(struct step *s)
+bool reconcile_be_removable(struct step *s)
 {
-	const json_t *fe = step_fe(s);
+	const json_t *fe = reconcile_fe(s);
 	const json_t *rows = json_object_get(fe, "backends");
 	size_t i;
 	const json_t *r;
@@ -155,8 +157,8 @@ bool step_be_removable(struct step *s)
 	}
 	if (empty)
 		return true;
-	step_ask(s, 5000);
-	step_trouble(
+	reconcile_ask(s, 5000);
+	reconcile_trouble(
 		s, "BeSpecRemoved",
 		"spec.starRocksBeSpec was removed, but the backends hold tablets (or the FE does "
 		"not answer); they are kept: drop the tables first, or put the field back");
@@ -197,7 +199,7 @@ static void write_costs(struct step *s, const json_t *fe)
 		const char *ip = data_get_str(pod, "status.podIP");
 		const char *was = data_get_str(pod, "metadata.annotations.controller\\.kubernetes"
 		                                    "\\.io/pod-deletion-cost");
-		if (step_pod_role(s, pod) != MODEL_CN ||
+		if (reconcile_pod_role(s, pod) != MODEL_CN ||
 		    data_get_str(pod, "metadata.deletionTimestamp"))
 			continue;
 		autofree char *cost = xasprintf("%lld", (long long)(ip ? running_on(fe, ip) : -1));
@@ -211,10 +213,10 @@ static void write_costs(struct step *s, const json_t *fe)
 	}
 }
 
-int64_t step_cn_replicas(struct step *s)
+int64_t reconcile_cn_replicas(struct step *s)
 {
 	int64_t want = s->m->part[MODEL_CN].replicas;
-	int64_t have = step_live_replicas(s, MODEL_CN, want);
+	int64_t have = reconcile_live_replicas(s, MODEL_CN, want);
 	const json_t *fe = json_object_get(s->world, "fe");
 	if (want >= have)
 		return want;
@@ -227,9 +229,9 @@ int64_t step_cn_replicas(struct step *s)
 		write_costs(s, fresh ? fe : NULL);
 		return want;
 	}
-	step_wait(s, "compute nodes are to leave: asking the FE which run least");
-	step_ask(s, 1);
-	step_requeue(s, ASK_SOON_MS);
+	reconcile_wait(s, "compute nodes are to leave: asking the FE which run least");
+	reconcile_ask(s, 1);
+	reconcile_requeue(s, ASK_SOON_MS);
 	return have;
 }
 
@@ -242,7 +244,7 @@ static bool claimed(const struct step *s, const char *host)
 	{
 		const char *ip = data_get_str(pod, "status.podIP");
 		const char *name = data_get_str(pod, "metadata.name");
-		if (step_pod_role(s, pod) != MODEL_CN)
+		if (reconcile_pod_role(s, pod) != MODEL_CN)
 			continue;
 		/* A pod on its node whose address is not told yet may have registered already. */
 		if (!ip && data_get_str(pod, "spec.nodeName"))
@@ -253,9 +255,9 @@ static bool claimed(const struct step *s, const char *host)
 	return false;
 }
 
-void step_ghosts(struct step *s)
+void reconcile_ghosts(struct step *s)
 {
-	const json_t *fe = step_fe(s);
+	const json_t *fe = reconcile_fe(s);
 	size_t i;
 	const json_t *n;
 	bool dead = false;
@@ -274,5 +276,5 @@ void step_ghosts(struct step *s)
 			intent(s, "drop_node", n);
 	}
 	if (dead)
-		step_ask(s, 2 * ASK_SOON_MS);
+		reconcile_ask(s, 2 * ASK_SOON_MS);
 }

@@ -140,9 +140,9 @@ static void count_pods(const struct step *s, enum model_role role, struct count 
 	{
 		const char *name = data_get_str(pod, "metadata.name");
 		const char *phase = data_get_str(pod, "status.phase");
-		if (!name || step_pod_role(s, pod) != role)
+		if (!name || reconcile_pod_role(s, pod) != role)
 			continue;
-		if (step_pod_ready(pod))
+		if (reconcile_pod_ready(pod))
 			vec_push(&c->ready, name);
 		else if (phase && strcmp(phase, "Failed") == 0)
 			vec_push(&c->failed, name);
@@ -155,7 +155,7 @@ static void count_pods(const struct step *s, enum model_role role, struct count 
 
 static bool set_settled(const struct step *s, enum model_role role, const struct count *c)
 {
-	const json_t *live = step_live(s, RENDER_ROLE_SET(role));
+	const json_t *live = reconcile_live(s, RENDER_ROLE_SET(role));
 	int64_t n = s->m->part[role].replicas;
 	return live && data_get_int(live, "spec.replicas", 1) == n &&
 	       data_get_int(live, "status.observedGeneration", -1) >=
@@ -169,7 +169,7 @@ static bool set_settled(const struct step *s, enum model_role role, const struct
  * an HPA that still reads the old number writes it back. */
 static int64_t scale_replicas(const struct step *s)
 {
-	const json_t *live = step_live(s, RENDER_CN_SET);
+	const json_t *live = reconcile_live(s, RENDER_CN_SET);
 	int64_t want = s->m->part[MODEL_CN].replicas;
 	if (!live || data_get_int(live, "spec.replicas", 1) != want ||
 	    data_get_int(live, "status.observedGeneration", -1) <
@@ -192,12 +192,12 @@ static void cn_fields(const struct step *s, json_t *out)
 
 static void replica_failure(struct step *s, enum model_role role)
 {
-	const json_t *c = condition_of(step_live(s, RENDER_ROLE_SET(role)), "ReplicaFailure");
+	const json_t *c = condition_of(reconcile_live(s, RENDER_ROLE_SET(role)), "ReplicaFailure");
 	const char *status = data_get_str(c, "status");
 	const char *message = data_get_str(c, "message");
 	if (status && strcmp(status, "True") == 0)
-		step_trouble(s, "ReplicaFailure", "%s",
-		             message ? message : "pods cannot be created");
+		reconcile_trouble(s, "ReplicaFailure", "%s",
+		                  message ? message : "pods cannot be created");
 }
 
 /* *ret_running: whether the role is all there. */
@@ -221,7 +221,7 @@ static json_t *role_status(struct step *s, enum model_role role, const char **re
 		json_object_set_new(
 			out, "reason",
 			json_sprintf("pod %s: %s: %s", c.blamed, c.blame.reason, c.blame.message));
-		step_trouble(s, c.blame.reason, "pod %s: %s", c.blamed, c.blame.message);
+		reconcile_trouble(s, c.blame.reason, "pod %s: %s", c.blamed, c.blame.message);
 	}
 	replica_failure(s, role);
 	put_names(out, "runningInstances", c.ready.v, c.ready.n);
@@ -230,8 +230,8 @@ static json_t *role_status(struct step *s, enum model_role role, const char **re
 	if (role == MODEL_CN)
 		cn_fields(s, out);
 	if (strcmp(phase, "running") != 0)
-		step_wait(s, "%s: %zu of %lld pods are ready", MODEL_ROLE_NAME[role], c.ready.n,
-		          (long long)s->m->part[role].replicas);
+		reconcile_wait(s, "%s: %zu of %lld pods are ready", MODEL_ROLE_NAME[role],
+		               c.ready.n, (long long)s->m->part[role].replicas);
 	vec_free(&c.ready);
 	vec_free(&c.creating);
 	vec_free(&c.failed);
@@ -301,10 +301,10 @@ static void take_problem(struct step *s)
 	const char *reason = data_get_str(p, "reason");
 	const char *message = data_get_str(p, "message");
 	if (reason && message)
-		step_trouble(s, reason, "%s", message);
+		reconcile_trouble(s, reason, "%s", message);
 }
 
-json_t *step_status(struct step *s)
+json_t *reconcile_status(struct step *s)
 {
 	json_t *status = json_object();
 	const char *phase = "running";
@@ -332,7 +332,7 @@ json_t *step_status(struct step *s)
 	return status;
 }
 
-json_t *step_status_invalid(const json_t *world, const char *message)
+json_t *reconcile_status_invalid(const json_t *world, const char *message)
 {
 	const json_t *cr = json_object_get(world, "cr");
 	const json_t *before = json_object_get(cr, "status");

@@ -11,25 +11,25 @@
 enum { FE_FRESH_MS = 30000, TOKEN_CHECK_MS = 60000 };
 
 /* ---- reading the world ---- */
-const json_t *step_live_kind(const struct step *s, const char *kind, const char *name)
+const json_t *reconcile_live_kind(const struct step *s, const char *kind, const char *name)
 {
 	autofree char *key = xasprintf("%s/%s", kind, name);
 	return json_object_get(json_object_get(s->world, "objects"), key);
 }
 
-const json_t *step_live(const struct step *s, enum render_object what)
+const json_t *reconcile_live(const struct step *s, enum render_object what)
 {
 	autofree char *name = render_object_name(s->m->name, what);
-	return step_live_kind(s, render_object_kind(what)->kind, name);
+	return reconcile_live_kind(s, render_object_kind(what)->kind, name);
 }
 
-int64_t step_live_replicas(const struct step *s, enum model_role role, int64_t absent)
+int64_t reconcile_live_replicas(const struct step *s, enum model_role role, int64_t absent)
 {
-	const json_t *live = step_live(s, RENDER_ROLE_SET(role));
+	const json_t *live = reconcile_live(s, RENDER_ROLE_SET(role));
 	return live ? data_get_int(live, "spec.replicas", 1) : absent;
 }
 
-bool step_is_ours(const struct step *s, const json_t *live)
+bool reconcile_is_ours(const struct step *s, const json_t *live)
 {
 	size_t i;
 	const json_t *o;
@@ -42,7 +42,7 @@ bool step_is_ours(const struct step *s, const json_t *live)
 	return false;
 }
 
-enum model_role step_pod_role(const struct step *s, const json_t *pod)
+enum model_role reconcile_pod_role(const struct step *s, const json_t *pod)
 {
 	const char *component =
 		data_get_str(pod, "metadata.labels.app\\.kubernetes\\.io/component");
@@ -53,7 +53,7 @@ enum model_role step_pod_role(const struct step *s, const json_t *pod)
 	return MODEL_ROLES;
 }
 
-bool step_pod_ready(const json_t *pod)
+bool reconcile_pod_ready(const json_t *pod)
 {
 	size_t i;
 	const json_t *c;
@@ -69,7 +69,7 @@ bool step_pod_ready(const json_t *pod)
 	return false;
 }
 
-const json_t *step_fe(const struct step *s)
+const json_t *reconcile_fe(const struct step *s)
 {
 	const json_t *fe = json_object_get(s->world, "fe");
 	if (!data_get_bool(fe, "ok", false) ||
@@ -79,7 +79,7 @@ const json_t *step_fe(const struct step *s)
 }
 
 /* ---- saying things ---- */
-void step_trouble(struct step *s, const char *reason, const char *fmt, ...)
+void reconcile_trouble(struct step *s, const char *reason, const char *fmt, ...)
 {
 	va_list ap;
 	if (s->reason[0])
@@ -90,7 +90,7 @@ void step_trouble(struct step *s, const char *reason, const char *fmt, ...)
 	va_end(ap);
 }
 
-void step_wait(struct step *s, const char *fmt, ...)
+void reconcile_wait(struct step *s, const char *fmt, ...)
 {
 	va_list ap;
 	if (s->waiting[0])
@@ -100,19 +100,19 @@ void step_wait(struct step *s, const char *fmt, ...)
 	va_end(ap);
 }
 
-void step_requeue(struct step *s, int64_t ms)
+void reconcile_requeue(struct step *s, int64_t ms)
 {
 	if (s->requeue_ms == 0 || ms < s->requeue_ms)
 		s->requeue_ms = ms;
 }
 
-void step_ask(struct step *s, int64_t ms)
+void reconcile_ask(struct step *s, int64_t ms)
 {
 	if (s->ask_ms == 0 || ms < s->ask_ms)
 		s->ask_ms = ms;
 }
 
-void step_delete(struct step *s, const char *kind, const json_t *live)
+void reconcile_delete(struct step *s, const char *kind, const json_t *live)
 {
 	json_array_append_new(s->writes,
 	                      json_pack("{s:s, s:s, s:s*, s:s*, s:s*}", "verb", "delete", "kind",
@@ -146,23 +146,24 @@ static void want(struct step *s, enum render_object what, int64_t replicas)
 {
 	struct err err = ERR_INIT;
 	struct render_values values = { .replicas = replicas };
-	const json_t *live = step_live(s, what);
+	const json_t *live = reconcile_live(s, what);
 	_cleanup_json_ json_t *desired = NULL;
 	if (live && data_get_str(live, "metadata.deletionTimestamp")) {
-		step_wait(s, "%s %s is being deleted", render_object_kind(what)->kind,
-		          data_get_str(live, "metadata.name"));
+		reconcile_wait(s, "%s %s is being deleted", render_object_kind(what)->kind,
+		               data_get_str(live, "metadata.name"));
 		return;
 	}
 	if (render_object(s->m, what, &values, s->options, &desired, &err) < 0) {
-		step_trouble(s, "InvalidSpec", "%s", err.msg);
+		reconcile_trouble(s, "InvalidSpec", "%s", err.msg);
 		return;
 	}
 	const char *kind = render_object_kind(what)->kind;
 	const char *name = data_get_str(desired, "metadata.name");
-	if (live && !step_is_ours(s, live)) {
-		step_trouble(s, "NameTaken",
-		             "%s %s exists and is not owned by this cluster; delete or rename it",
-		             kind, name);
+	if (live && !reconcile_is_ours(s, live)) {
+		reconcile_trouble(
+			s, "NameTaken",
+			"%s %s exists and is not owned by this cluster; delete or rename it", kind,
+			name);
 		return;
 	}
 	autofree char *key = xasprintf("%s/%s", kind, name);
@@ -175,16 +176,16 @@ static void want(struct step *s, enum render_object what, int64_t replicas)
 
 static void unwanted(struct step *s, enum render_object what)
 {
-	const json_t *live = step_live(s, what);
-	if (live && step_is_ours(s, live) && !ignored(live) &&
+	const json_t *live = reconcile_live(s, what);
+	if (live && reconcile_is_ours(s, live) && !ignored(live) &&
 	    !data_get_str(live, "metadata.deletionTimestamp"))
-		step_delete(s, render_object_kind(what)->kind, live);
+		reconcile_delete(s, render_object_kind(what)->kind, live);
 }
 
 /* ---- roles ---- */
 static bool rolled_out(const struct step *s, enum model_role role)
 {
-	const json_t *live = step_live(s, RENDER_ROLE_SET(role));
+	const json_t *live = reconcile_live(s, RENDER_ROLE_SET(role));
 	int64_t n = data_get_int(live, "spec.replicas", 1);
 	return live &&
 	       data_get_int(live, "status.observedGeneration", -1) >=
@@ -202,7 +203,7 @@ static bool fe_serves(struct step *s)
 		return rolled_out(s, MODEL_FE);
 	json_array_foreach(json_object_get(s->world, "pods"), i, pod)
 	{
-		if (step_pod_role(s, pod) == MODEL_FE && step_pod_ready(pod))
+		if (reconcile_pod_role(s, pod) == MODEL_FE && reconcile_pod_ready(pod))
 			return true;
 	}
 	return false;
@@ -210,11 +211,12 @@ static bool fe_serves(struct step *s)
 
 static void plan_role(struct step *s, enum model_role role)
 {
-	int64_t (*const replicas[])(struct step *) = { step_fe_replicas, step_be_replicas,
-		                                       step_cn_replicas };
+	int64_t (*const replicas[])(struct step *) = { reconcile_fe_replicas, reconcile_be_replicas,
+		                                       reconcile_cn_replicas };
 	enum render_object first = RENDER_ROLE_FIRST(role);
-	if (role != MODEL_FE && !s->fe_was_up && !step_live(s, RENDER_ROLE_SET(role))) {
-		step_wait(s, "the first FE must be ready before %s starts", MODEL_ROLE_NAME[role]);
+	if (role != MODEL_FE && !s->fe_was_up && !reconcile_live(s, RENDER_ROLE_SET(role))) {
+		reconcile_wait(s, "the first FE must be ready before %s starts",
+		               MODEL_ROLE_NAME[role]);
 		return;
 	}
 	s->replicas[role] = replicas[role](s);
@@ -226,16 +228,17 @@ static void plan_role(struct step *s, enum model_role role)
 static void remove_role(struct step *s, enum model_role role)
 {
 	enum render_object first = RENDER_ROLE_FIRST(role);
-	if (!step_live(s, RENDER_ROLE_SET(role)) && !step_live(s, first) &&
-	    !step_live(s, (enum render_object)(first + 1)))
+	if (!reconcile_live(s, RENDER_ROLE_SET(role)) && !reconcile_live(s, first) &&
+	    !reconcile_live(s, (enum render_object)(first + 1)))
 		return;
 	if (role == MODEL_FE) {
-		step_trouble(s, "FeSpecRemoved",
-		             "spec.starRocksFeSpec was removed while the cluster lives; the FE is "
-		             "kept as it is: put the field back, or delete the cluster");
+		reconcile_trouble(
+			s, "FeSpecRemoved",
+			"spec.starRocksFeSpec was removed while the cluster lives; the FE is "
+			"kept as it is: put the field back, or delete the cluster");
 		return;
 	}
-	if (role == MODEL_BE && !step_be_removable(s))
+	if (role == MODEL_BE && !reconcile_be_removable(s))
 		return;
 	unwanted(s, RENDER_ROLE_SET(role));
 	unwanted(s, first);
@@ -246,17 +249,18 @@ static void remove_role(struct step *s, enum model_role role)
 static void retire_cn_set(struct step *s)
 {
 	autofree char *name = render_object_name(s->m->name, RENDER_CN_SET);
-	const json_t *old = step_live_kind(s, "StatefulSet", name);
-	const json_t *now = step_live(s, RENDER_CN_SET);
-	if (!old || !now || !step_is_ours(s, old) ||
+	const json_t *old = reconcile_live_kind(s, "StatefulSet", name);
+	const json_t *now = reconcile_live(s, RENDER_CN_SET);
+	if (!old || !now || !reconcile_is_ours(s, old) ||
 	    data_get_str(old, "metadata.deletionTimestamp"))
 		return;
 	int64_t ready = data_get_int(now, "status.availableReplicas", 0);
 	if (ready >= data_get_int(now, "spec.replicas", 1) &&
 	    ready >= data_get_int(old, "status.readyReplicas", 0))
-		step_delete(s, "StatefulSet", old);
+		reconcile_delete(s, "StatefulSet", old);
 	else
-		step_wait(s, "compute nodes of Deployment %s take over from the StatefulSet", name);
+		reconcile_wait(s, "compute nodes of Deployment %s take over from the StatefulSet",
+		               name);
 }
 
 static void plan_objects(struct step *s)
@@ -268,7 +272,7 @@ static void plan_objects(struct step *s)
 			                      json_pack("{s:s, s:s, s:s}", "verb", "create", "kind",
 			                                "Secret", "name", name));
 		}
-		step_requeue(s, TOKEN_CHECK_MS);
+		reconcile_requeue(s, TOKEN_CHECK_MS);
 	}
 	s->fe_was_up = fe_serves(s);
 	for (int r = 0; r < MODEL_ROLES; r++) {
@@ -279,8 +283,8 @@ static void plan_objects(struct step *s)
 			remove_role(s, (enum model_role)r);
 	}
 	if (!s->m->part[MODEL_FE].present)
-		step_trouble(s, "FeSpecMissing",
-		             "spec.starRocksFeSpec is missing: a cluster needs an FE");
+		reconcile_trouble(s, "FeSpecMissing",
+		                  "spec.starRocksFeSpec is missing: a cluster needs an FE");
 	if (render_wanted(s->m, RENDER_CN_HPA))
 		want(s, RENDER_CN_HPA, 0);
 	else
@@ -288,9 +292,9 @@ static void plan_objects(struct step *s)
 	if (s->m->part[MODEL_CN].present)
 		retire_cn_set(s);
 	if (data_get_bool(s->m->cr, "spec.disasterRecovery.enabled", false))
-		step_trouble(s, "NotBuilt", "spec.disasterRecovery is not built yet");
+		reconcile_trouble(s, "NotBuilt", "spec.disasterRecovery is not built yet");
 	if (json_is_object(data_get(s->m->cr, "spec.starRocksFeProxySpec")))
-		step_trouble(s, "NotBuilt", "spec.starRocksFeProxySpec is not built yet");
+		reconcile_trouble(s, "NotBuilt", "spec.starRocksFeProxySpec is not built yet");
 }
 
 /* ---- the step ---- */
@@ -330,7 +334,7 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 		return err_set(err, -EINVAL, "the recorded world has no cr");
 	}
 	if (model_cluster_decode(json_object_get(world, "cr"), &m, &why) < 0) {
-		*ret_plan = plan_of(&s, step_status_invalid(world, why.msg));
+		*ret_plan = plan_of(&s, reconcile_status_invalid(world, why.msg));
 		return 0;
 	}
 	s.m = m;
@@ -341,7 +345,7 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 		return 0;
 	}
 	plan_objects(&s);
-	step_ghosts(&s);
-	*ret_plan = plan_of(&s, step_status(&s));
+	reconcile_ghosts(&s);
+	*ret_plan = plan_of(&s, reconcile_status(&s));
 	return 0;
 }

@@ -25,34 +25,34 @@ struct step {
 };
 
 /* ---- reading the world ---- */
-const json_t *step_live(const struct step *s, enum render_object what);
-const json_t *step_live_kind(const struct step *s, const char *kind, const char *name);
+const json_t *reconcile_live(const struct step *s, enum render_object what);
+const json_t *reconcile_live_kind(const struct step *s, const char *kind, const char *name);
 /* The live spec.replicas of the role's set; absent when there is none. */
-int64_t step_live_replicas(const struct step *s, enum model_role role, int64_t absent);
-bool step_is_ours(const struct step *s, const json_t *live);
-enum model_role step_pod_role(const struct step *s, const json_t *pod);
-bool step_pod_ready(const json_t *pod);
+int64_t reconcile_live_replicas(const struct step *s, enum model_role role, int64_t absent);
+bool reconcile_is_ours(const struct step *s, const json_t *live);
+enum model_role reconcile_pod_role(const struct step *s, const json_t *pod);
+bool reconcile_pod_ready(const json_t *pod);
 /* The FE's last answer when it is a fresh one (at most 30 s old), else NULL. */
-const json_t *step_fe(const struct step *s);
+const json_t *reconcile_fe(const struct step *s);
 
 /* ---- saying things ---- */
-void step_trouble(struct step *s, const char *reason, const char *fmt, ...)
+void reconcile_trouble(struct step *s, const char *reason, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-void step_wait(struct step *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void step_requeue(struct step *s, int64_t ms);
-void step_ask(struct step *s, int64_t ms);
-void step_delete(struct step *s, const char *kind, const json_t *live);
+void reconcile_wait(struct step *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void reconcile_requeue(struct step *s, int64_t ms);
+void reconcile_ask(struct step *s, int64_t ms);
+void reconcile_delete(struct step *s, const char *kind, const json_t *live);
 
 /* ---- the parts ---- */
 /* How many replicas the set shall have now: the CR's, or what a safe way there allows (members.c). */
-int64_t step_fe_replicas(struct step *s);
-int64_t step_be_replicas(struct step *s);
-int64_t step_cn_replicas(struct step *s);
+int64_t reconcile_fe_replicas(struct step *s);
+int64_t reconcile_be_replicas(struct step *s);
+int64_t reconcile_cn_replicas(struct step *s);
 /* Backends that hold no tablets any more, or were never there: whether the BE set may go. */
-bool step_be_removable(struct step *s);
-void step_ghosts(struct step *s);
+bool reconcile_be_removable(struct step *s);
+void reconcile_ghosts(struct step *s);
 /* The status as it shall be (status.c). */
-json_t *step_status(struct step *s);
-json_t *step_status_invalid(const json_t *world, const char *message);
+json_t *reconcile_status(struct step *s);
+json_t *reconcile_status_invalid(const json_t *world, const char *message);
 
 #endif
