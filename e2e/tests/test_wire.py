@@ -255,6 +255,16 @@ def test_tables_rows_and_kill_query():
         assert "have only one replica" in message
         assert "CREATE TABLE `t`" in e.sql("SHOW CREATE TABLE d.t")[0][1]
 
+        # What JDBC's metadata calls send goes beyond the small SELECT that needs no node.
+        assert e.sql("SELECT TABLE_SCHEMA AS TABLE_CAT, NULL AS TABLE_SCHEM, TABLE_NAME, CASE WHEN "
+                     "TABLE_TYPE='BASE TABLE' THEN 'TABLE' ELSE TABLE_TYPE END AS TABLE_TYPE FROM "
+                     "INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = 'd' HAVING TABLE_TYPE IN ('TABLE','VIEW') "
+                     "ORDER BY TABLE_TYPE, TABLE_SCHEMA, TABLE_NAME") == (("d", None, "t", "TABLE"),)
+        assert e.sql("SELECT a.COLUMN_NAME, UPPER(a.DATA_TYPE) FROM information_schema.columns a JOIN "
+                     "information_schema.tables b ON a.TABLE_NAME = b.TABLE_NAME AND a.TABLE_SCHEMA = b.TABLE_SCHEMA "
+                     "WHERE b.TABLE_SCHEMA = 'd' ORDER BY a.ORDINAL_POSITION LIMIT 2") == (
+                         ("k", "BIGINT"), ("v", "VARCHAR"))
+
         # A query that takes long is ended from another session.
         for i in range(10):
             e.sql(f"INSERT INTO d.t SELECT k + {2 ** (i + 1)}, v, x, p, day, ts FROM d.t")

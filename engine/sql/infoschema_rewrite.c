@@ -185,22 +185,25 @@ int sql_infoschema_rewrite(struct sql_session *s, struct str sql, struct buf *ou
 	struct sql_parser p;
 	struct casts casts = { .n = 0 };
 	size_t copied = 0;
+	bool from = false, comma = false, upper = false; /* what the token before was */
 	sql_parser_init(&p, sql, err);
 	while (p.rc == 0 && p.t.kind != SQL_TOK_END) {
-		bool from = sql_at(&p, "FROM") || sql_at(&p, "JOIN");
-		bool comma = sql_at(&p, ",");
-		bool upper = sql_at(&p, "UPPER") || sql_at(&p, "LOWER");
-		sql_advance(&p);
-		put_casts(&casts, &p, upper, &copied, out);
 		autofree char *table = NULL;
 		size_t at = p.t.at;
-		if ((!from && !comma) || !take_reference(s, &p, from, &table))
-			continue;
-		(void)buf_add(out, sql.p + copied, at - copied);
-		copied = p.last_end;
-		int rc = put_table(s, &p, table, out, err);
-		if (rc < 0)
-			return rc;
+		if ((from || comma) && take_reference(s, &p, from, &table)) {
+			(void)buf_add(out, sql.p + copied, at - copied);
+			copied = p.last_end;
+			from = comma = upper = false;
+			int rc = put_table(s, &p, table, out, err);
+			if (rc < 0)
+				return rc;
+			continue; /* the token behind the table is looked at next */
+		}
+		put_casts(&casts, &p, upper, &copied, out);
+		from = sql_at(&p, "FROM") || sql_at(&p, "JOIN");
+		comma = sql_at(&p, ",");
+		upper = sql_at(&p, "UPPER") || sql_at(&p, "LOWER");
+		sql_advance(&p);
 	}
 	if (p.rc < 0)
 		return p.rc;

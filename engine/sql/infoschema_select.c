@@ -69,6 +69,8 @@ static int parse_item(struct sql_parser *p, const char *db, struct item *it)
 		if (sql_at(p, "("))
 			return sql_not_built(p, "a function over information_schema");
 	}
+	if (p->rc < 0)
+		return p->rc;
 	it->name = it->column ? xstrdup(it->column) : xstrndup(p->sql.p + from, p->last_end - from);
 	bool as = sql_accept(p, "AS");
 	if (p->t.kind == SQL_TOK_STRING)

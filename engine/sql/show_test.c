@@ -234,6 +234,8 @@ static void information_schema_beyond_the_small_select(void **state)
 	assert_non_null(strstr(
 		planned.p,
 		"select upper(CAST(lower(CAST((1) AS VARCHAR)) || f(2) AS VARCHAR)), g() from "));
+	check(f, "select upper((select x from information_schema.views)), 2", "OK 0 planned");
+	assert_non_null(strstr(planned.p, "AS `views` ) AS VARCHAR)), 2"));
 	check(f, "select upper(x) from information_schema.nope", "error 1109");
 }
 

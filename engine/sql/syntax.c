@@ -92,14 +92,23 @@ int sql_expect_end(struct sql_parser *p)
 	return p->rc;
 }
 
+/* The current token's value, once what follows it is a token as well. */
+static int take_value(struct sql_parser *p, char **ret)
+{
+	autofree char *value = sql_token_value(&p->t);
+	sql_advance(p);
+	if (p->rc < 0)
+		return p->rc;
+	free(*ret);
+	*ret = TAKE_PTR(value);
+	return 0;
+}
+
 int sql_expect_name(struct sql_parser *p, const char *what, char **ret)
 {
 	if (p->t.kind != SQL_TOK_WORD && p->t.kind != SQL_TOK_QUOTED)
 		return sql_unexpected(p, what);
-	free(*ret);
-	*ret = sql_token_value(&p->t);
-	sql_advance(p);
-	return p->rc;
+	return take_value(p, ret);
 }
 
 int sql_expect_qualified(struct sql_parser *p, const char *what, char **ret_db, char **ret_name)
@@ -129,10 +138,7 @@ int sql_expect_string(struct sql_parser *p, const char *what, char **ret)
 {
 	if (p->t.kind != SQL_TOK_STRING)
 		return sql_unexpected(p, what);
-	free(*ret);
-	*ret = sql_token_value(&p->t);
-	sql_advance(p);
-	return p->rc;
+	return take_value(p, ret);
 }
 
 int sql_expect_integer(struct sql_parser *p, const char *what, int64_t min, int64_t max,
@@ -145,6 +151,7 @@ int sql_expect_integer(struct sql_parser *p, const char *what, int64_t min, int6
 		return sql_unexpected(p, wanted);
 	}
 	sql_advance(p);
-	*ret = v;
+	if (p->rc == 0)
+		*ret = v;
 	return p->rc;
 }
