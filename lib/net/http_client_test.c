@@ -35,6 +35,15 @@ static void serve_one(struct stub *s, int fd, const char *answer)
 	ssize_t n = read(fd, chunk, sizeof(chunk));
 	if (n > 0)
 		(void)buf_add(&s->seen, chunk, (size_t)n);
+	/* A final status right behind "100 Continue" would let the client keep its body: wait for that first. */
+	const char *interim = strstr(answer, "100 Continue\r\n\r\n");
+	if (interim) {
+		size_t head = (size_t)(interim - answer) + strlen("100 Continue\r\n\r\n");
+		(void)fd_write_all(fd, answer, head, &err);
+		answer += head;
+		if ((n = read(fd, chunk, sizeof(chunk))) > 0)
+			(void)buf_add(&s->seen, chunk, (size_t)n);
+	}
 	(void)fd_write_all(fd, answer, strlen(answer), &err);
 	if (s->hold) {
 		struct pollfd p = { .fd = s->stop[0], .events = POLLIN, .revents = 0 };
