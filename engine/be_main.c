@@ -12,10 +12,10 @@
 
 enum { EXIT_USAGE = 2 };
 
-static int usage(const char *what)
+static int usage(const char *what, const char *arg)
 {
-	fprintf(stderr, "roost-be: %s; usage: roost-be --role be|cn --conf FILE, or --version\n",
-	        what);
+	fprintf(stderr, "roost-be: %s%s; usage: roost-be --role be|cn --conf FILE, or --version\n",
+	        arg, what);
 	return EXIT_USAGE;
 }
 
@@ -72,15 +72,15 @@ int main(int argc, char **argv)
 			return EXIT_SUCCESS;
 		}
 		if (c == '?')
-			return usage("an unknown option, or one without its value");
+			return usage(" is no option, or lacks its value", argv[optind - 1]);
 		*(c == 'r' ? &role : &conf) = optarg;
 	}
 	if (optind != argc)
-		return usage("arguments without an option are not known");
+		return usage(": an argument without an option", argv[optind]);
 	if (!role || (strcmp(role, "be") != 0 && strcmp(role, "cn") != 0))
-		return usage("--role must be be or cn");
+		return usage("--role must be be or cn", "");
 	if (!conf)
-		return usage("--conf must name a file");
+		return usage("--conf must name a file", "");
 	log_init(role[0] == 'b' ? "roost-be" : "roost-cn");
 	int rc = node_config_load(conf, role[0] == 'b' ? NODE_BE : NODE_CN, &config, &err);
 	if (rc < 0) {

@@ -62,6 +62,17 @@ static void get_stats(void *arg, struct front_stats *ret)
 		                     .query_seconds = s.query_seconds };
 }
 
+/* Later it is read for each use, since a Secret rotates; here so that a wrong path is one clear line. */
+static int check_token(const char *path, struct err *err)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT(64 * 1024);
+	int rc = fd_read_file(path, &text, err);
+	if (rc == 0 && str_trim((struct str){ text.p, text.len }).len == 0)
+		rc = err_set(err, -EINVAL, "%s is empty", path);
+	explicit_bzero(text.p, text.p ? text.len : 0);
+	return rc < 0 ? err_wrap(err, "roost_token_file") : 0;
+}
+
 /* The token between the nodes: the configured file, or, on loopback only, one
  * that is made beside the catalog. */
 static int find_token(struct fe *fe, struct err *err)
@@ -69,7 +80,7 @@ static int find_token(struct fe *fe, struct err *err)
 	char token[2 * TOKEN_BYTES + 2];
 	if (fe->conf.token_file) {
 		fe->token_file = xstrdup(fe->conf.token_file);
-		return 0;
+		return check_token(fe->token_file, err);
 	}
 	fe->token_file = xasprintf("%s/token", fe->conf.meta_dir);
 	if (fd_exists(fe->token_file))

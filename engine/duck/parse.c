@@ -9,6 +9,10 @@
 #include "engine/rpc.h"
 #include "lib/data/json.h"
 
+/* A level of operators is up to three of JSON. Workers read messages of 512 levels (lib/data/json.h), and the planner and
+ * the message put some around the tree. */
+enum { TREE_DEPTH_MAX = JSON_DEPTH_MAX - 32 };
+
 void duck_parse_mend(char *json)
 {
 	static const char unset[] = "18446744073709551615";
@@ -63,6 +67,26 @@ static void refuse_tree(struct buf *out, const json_t *request, const char *tree
 	refuse(out, request, &err, position);
 }
 
+/* How deep the tree nests: one that no reader of JSON takes must not leave this process. */
+static bool too_deep(const char *json)
+{
+	int depth = 0;
+	bool text = false;
+	for (const char *p = json; *p; p++) {
+		if (text && *p == '\\' && p[1])
+			p++;
+		else if (*p == '"')
+			text = !text;
+		else if (!text && (*p == '{' || *p == '['))
+			depth++;
+		else if (!text && (*p == '}' || *p == ']'))
+			depth--;
+		if (depth > TREE_DEPTH_MAX)
+			return true;
+	}
+	return false;
+}
+
 static int serialize(struct duck_session *s, const json_t *request, struct buf *out,
                      struct err *err)
 {
@@ -81,6 +105,11 @@ static int serialize(struct duck_session *s, const json_t *request, struct buf *
 		return 0;
 	}
 	duck_parse_mend(tree);
+	if (too_deep(tree))
+		return err_set(err, -EINVAL,
+		               "expressions are nested too deeply: more than about %d operators "
+		               "inside each other",
+		               TREE_DEPTH_MAX / 3);
 	if (strlen(tree) + 64 > EXEC_MESSAGE_MAX)
 		return err_set(err, -EINVAL, "statement is too large");
 	(void)buf_addf(out, "{\"id\":%" PRId64 ",\"ok\":true,\"ast\":%s}",

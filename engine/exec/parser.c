@@ -32,9 +32,11 @@ static int ask(struct exec *e, json_t *request /* stolen */, const char *member,
 	struct deadline by = deadline_in(EXEC_PARSE_MS);
 	_cleanup_json_ json_t *again = json_incref(request), *reply = NULL;
 	int rc = exec_run(e, request, by, NULL, NULL, &reply, err);
-	/* Once more: the child may have died of something else between two statements. */
+	/* Once more: the child may have died of something else between two statements, or of the memory that those before
+	 * this one left behind. */
 	const char *code = data_get_str(reply, "error.code");
-	if (rc == EXEC_FAILED && code && strcmp(code, RPC_E_CRASHED) == 0) {
+	if (rc == EXEC_FAILED && code &&
+	    (strcmp(code, RPC_E_CRASHED) == 0 || strcmp(code, RPC_E_OOM) == 0)) {
 		json_decref(reply);
 		reply = NULL;
 		rc = exec_run(e, json_incref(again), by, NULL, NULL, &reply, err);

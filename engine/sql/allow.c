@@ -11,6 +11,8 @@
 #include "lib/base/str.h"
 #include "lib/data/json.h"
 
+enum { CHILDREN_MAX = 10000 };
+
 struct allow {
 	const struct sql_allow_context *cx;
 	struct err *err;
@@ -302,11 +304,26 @@ static void take_place(json_t *old, json_t *fresh)
 	}
 }
 
+/* StarRocks' expr_children_limit: longer lists cost every process on the way many times their text. */
+static int allow_children(struct allow *a, const json_t *e)
+{
+	size_t n = json_array_size(json_object_get(e, "children"));
+	size_t m = json_array_size(json_object_get(e, "arguments"));
+	if (n <= CHILDREN_MAX + 1 && m <= CHILDREN_MAX) /* the left side of IN is a child */
+		return 0;
+	return err_set(a->err, SQL_ERR(1064),
+	               "Getting analyzing error. Detail message: Expression child number %zu "
+	               "exceeded the maximum %d.",
+	               n > m ? n : m, CHILDREN_MAX);
+}
+
 static int allow_expression(struct allow *a, json_t *e, json_t **ret_new)
 {
 	const char *class_ = ast_class(e), *type = ast_type(e);
 	bool window = strcmp(class_, "WINDOW") == 0;
-	int rc = allow_kind(a, e, expressions, ARRAY_LEN(expressions), class_);
+	int rc = allow_children(a, e);
+	if (rc == 0)
+		rc = allow_kind(a, e, expressions, ARRAY_LEN(expressions), class_);
 	if (rc < 0)
 		return rc;
 	bool known = window && str_starts(str_of(type), "WINDOW_");
@@ -368,13 +385,24 @@ static int allow_plain(struct allow *a, json_t *v, const char *keys)
 	return allow_keys(a, v, &k);
 }
 
+static int allow_table(struct allow *a, json_t *t)
+{
+	size_t rows = json_array_size(json_object_get(t, "values"));
+	if (rows > CHILDREN_MAX)
+		return err_set(a->err, SQL_ERR(1064),
+		               "Getting syntax error. Detail message: The inserted rows are %zu "
+		               "exceeded the maximum limit %d (a Stream Load has none).",
+		               rows, CHILDREN_MAX);
+	return allow_kind(a, t, tables, ARRAY_LEN(tables), ast_type(t));
+}
+
 static int allow_object(struct allow *a, json_t *v, char what, json_t **ret_new)
 {
 	switch (what) {
 	case 'E':
 		return allow_expression(a, v, ret_new);
 	case 'R':
-		return allow_kind(a, v, tables, ARRAY_LEN(tables), ast_type(v));
+		return allow_table(a, v);
 	case 'F':
 		return allow_table_function(a, v);
 	case 'N':

@@ -1,6 +1,7 @@
 #include "engine/sql/query.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -22,6 +23,7 @@
 #include "lib/base/log.h"
 #include "lib/data/json.h"
 
+enum { LARGE_TEXT = 64 * 1024 };
 enum { REPLANS_MAX = 8, REPLAN_PAUSE_MS = 250, REPLAN_AFTER_MS = 20, NODES_FIRST = 64 };
 
 /* A query on its way. */
@@ -46,6 +48,7 @@ struct query {
 
 static void query_free(struct query *q)
 {
+	bool large = q->text.len > LARGE_TEXT;
 	buf_free(&q->text);
 	json_decref(q->ast);
 	plan_query_free(q->bound);
@@ -53,6 +56,9 @@ static void query_free(struct query *q)
 	if (q->ticket)
 		admit_leave(q->ticket);
 	free(q->nodes);
+	if (large)
+		(void)malloc_trim(
+			0); /* its tree was a hundred times its text, in many small pieces */
 }
 
 static int parse(struct query *q, struct str sql)
@@ -68,6 +74,12 @@ static int parse(struct query *q, struct str sql)
 		q->err->code = SQL_ERR(1064); /* the words are for the user already */
 		return q->err->code;
 	}
+	if (rc == -ENOMEM || rc == -ETIMEDOUT)
+		return err_set(
+			q->err, SQL_ERR(1064),
+			"Getting syntax error. Detail message: the statement is too large to be "
+			"parsed: %.300s",
+			q->err->msg);
 	if (rc < 0)
 		return err_wrap(q->err, "the statement could not be parsed");
 	json_t *statements = json_object_get(parsed, "statements");

@@ -23,6 +23,8 @@ static void err_carries_context(void **state)
 	assert_int_equal(err_set(&err, -EINVAL, "port %d", 70000), -EINVAL);
 	assert_int_equal(err_wrap(&err, "fe.conf"), -EINVAL);
 	assert_string_equal(err.msg, "fe.conf: port 70000");
+	assert_int_equal(err_set(&err, -EPROTO, "again: %.400s", err.msg), -EPROTO);
+	assert_string_equal(err.msg, "again: fe.conf: port 70000");
 	assert_int_equal(err_set(&err, 3, "a slip"), -EIO);
 	assert_int_equal(err_set(NULL, -ENOENT, "nobody listens"), -ENOENT);
 	errno = ENOENT;

@@ -11,11 +11,13 @@ int err_set(struct err *err, int code, const char *fmt, ...)
 		code = -EIO;
 	if (!err)
 		return code;
-	err->code = code;
+	char text[ERR_MSG_MAX]; /* an argument may be err->msg itself */
 	va_list ap;
 	va_start(ap, fmt);
-	(void)vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	err->code = code;
+	memcpy(err->msg, text, sizeof(text));
 	return code;
 }
 

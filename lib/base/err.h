@@ -17,7 +17,8 @@ struct err {
 #define ERR_INIT { .code = 0, .msg = "" }
 
 /* Fills err and returns code, so that `return err_set(err, -EINVAL, "…")` reads as one line.
- * A code that is not negative is a caller's slip and becomes -EIO. err may be NULL. */
+ * A code that is not negative is a caller's slip and becomes -EIO. err may be NULL; err->msg may be
+ * an argument. */
 int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* The same with strerror(errno) appended; code is -errno. */
