@@ -11,9 +11,11 @@
 #include "lib/base/str.h"
 #include "lib/data/json.h"
 
-enum { CHILDREN_MAX = 10000 };
+/* JOINS_MAX: planning two hundred takes a worker's planner, which all its queries share, half a minute. */
+enum { CHILDREN_MAX = 10000, JOINS_MAX = 100 };
 
 struct allow {
+	int joins;
 	const struct sql_allow_context *cx;
 	struct err *err;
 };
@@ -393,6 +395,11 @@ static int allow_table(struct allow *a, json_t *t)
 		               "Getting syntax error. Detail message: The inserted rows are %zu "
 		               "exceeded the maximum limit %d (a Stream Load has none).",
 		               rows, CHILDREN_MAX);
+	a->joins += strcmp(ast_type(t), "JOIN") == 0;
+	if (a->joins > JOINS_MAX)
+		return err_set(a->err, SQL_ERR(1116),
+		               "Too many tables; at most %d joins are allowed in a statement",
+		               JOINS_MAX);
 	return allow_kind(a, t, tables, ARRAY_LEN(tables), ast_type(t));
 }
 
@@ -449,7 +456,7 @@ static int allow_value(struct allow *a, json_t *v, char what, json_t **ret_new)
 
 int sql_allow(const struct sql_allow_context *cx, json_t *root, struct err *err)
 {
-	struct allow a = { cx, err };
+	struct allow a = { .cx = cx, .err = err };
 	json_t *none = NULL;
 	if (!json_is_object(root))
 		return refuse(&a, "statement", "of this form");
