@@ -25,6 +25,12 @@ def named(docs, kind, name):
     return found[0]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def crds(cluster):
+    """A dry run of a StarRocksCluster needs its definition to be there."""
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(REPO / "crds"))
+
+
 @pytest.mark.parametrize("program", ["roost-operator", "roost-scaler"])
 def test_role_is_the_golden_one(cluster, program):
     """More rights than the list in golden/ are a change that somebody must look at."""
