@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import REPO, run, wait_until
+from conftest import REPO, TOOLS, run, wait_until
 
 pytestmark = pytest.mark.cluster
 NAMESPACE = "roost-quickstart"
@@ -17,7 +17,10 @@ def printed(cluster):
         pytest.skip("make run builds and imports images, which only the local cluster takes")
     done = subprocess.run([str(REPO / "e2e/tools/run")], cwd=REPO, text=True, capture_output=True, timeout=1500)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    return done.stdout
+    yield done.stdout
+    # Other tests start an operator of their own; two would write against each other.
+    run(TOOLS / "helm", "uninstall", "roost", "--namespace", "roost-system", "--wait", timeout=180)
+    cluster.kubectl("delete", "namespace", NAMESPACE, "roost-system", "--wait=true", timeout=180)
 
 
 def test_all_thirteen_answers_are_duckdbs(printed):

@@ -43,6 +43,7 @@ struct http_call {          /* everything borrowed for the time of the call */
 	struct deadline by;      /* whole call; required (at_ms != 0) */
 	int64_t idle_timeout_ms; /* no byte for so long: -ETIMEDOUT; 0 = none */
 	size_t body_max;         /* of the kept response; 0 = 1 MiB */
+	bool fresh;              /* a new connection: the kept one may lead to the wrong peer */
 	bool follow_redirects; /* at most 3, same method and body, credentials kept (Stream Load) */
 	/* Instead of keeping the body: called for each piece; non-zero ends the call with -ECANCELED. */
 	int (*on_body)(void *arg, int status, const char *data, size_t len);

@@ -331,6 +331,7 @@ static void set_common(struct http_xfer *x, bool https)
 	/* Else a call whose name lookup hangs would wait for it past its deadline. */
 	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, x->call.fresh ? 1L : 0L);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, 30L);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, 10L);
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);

@@ -122,6 +122,9 @@ static void ask(struct source *s, struct entry *e, int64_t now)
 		                  .bearer = e->token_asked,
 		                  .by = deadline_in(SOURCE_CALL_MS),
 		                  .body_max = SOURCE_BODY_MAX,
+		                  /* A Service may have led elsewhere while it was young, and a kept
+		                   * connection goes on leading there. */
+		                  .fresh = e->failed,
 		                  .follow_redirects = true };
 	if (http_batch_add(s->batch, &call, &e->reply, e, &err) == 0)
 		e->busy = true;

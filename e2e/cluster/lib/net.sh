@@ -33,6 +33,19 @@ guard_up() {
   for chain in INPUT FORWARD; do
     iptables -w -C "$chain" -j ROOST-GUARD 2>/dev/null || iptables -w -I "$chain" -j ROOST-GUARD
   done
+  guard_services
+}
+
+# A Service address that kube-proxy does not know (yet) would go out by the default route, where a
+# stranger may answer: it is refused here instead. Known ones have a pod's address by then.
+guard_services() {
+  iptables -w -n -L ROOST-SERVICES >/dev/null 2>&1 || iptables -w -N ROOST-SERVICES
+  iptables -w -F ROOST-SERVICES
+  iptables -w -A ROOST-SERVICES -d "$service_cidr" -j REJECT
+  local chain
+  for chain in OUTPUT FORWARD; do
+    iptables -w -C "$chain" -j ROOST-SERVICES 2>/dev/null || iptables -w -I "$chain" -j ROOST-SERVICES
+  done
 }
 
 our_rules='KUBE-|CNI-|ROOST-'
