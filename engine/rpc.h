@@ -22,7 +22,8 @@
  *   {v, query, stage:int, task:int, attempt:int, digest:hex, timeout_ms, mem_limit:int (bytes, 0 = group's),
  *    group:"default_wg",
  *    ast: the fragment, in the form of DuckDB's json_serialize_sql(); it names its inputs as tables,
- *    settings:{"disabled_optimizers":"join_order"?},
+ *    settings:{"disabled_optimizers":"join_order"?}, alone:bool? (no other task beside it in the executor: after an
+ *    attempt whose executor died or was out of memory, for which another task may have been to blame),
  *    inputs:[INPUT…], output: OUTPUT}
  *   -> 200 {v, rows:int, bytes:int, partitions:[{rows,bytes}…], columns:[{name,type}…],
  *       stats:{wall_ms,cpu_ms,peak_mem,input_bytes}, rowsets:[ROWSET…] or objects:[OBJECT…] (sinks)}
@@ -81,12 +82,12 @@ enum {
 
 /* Error codes: what the receiver does with each. */
 #define RPC_E_SQL "sql" /* the statement's fault: shown to the user, never retried */
-#define RPC_E_OOM "oom" /* over the memory limit; message as StarRocks words it */
+#define RPC_E_OOM "oom" /* over the memory limit; message as StarRocks words it; as crashed */
 #define RPC_E_CANCELLED "cancelled"
 #define RPC_E_TIMEOUT "timeout"
 #define RPC_E_DRAINING "draining"     /* send it elsewhere */
 #define RPC_E_INPUT_LOST "input_lost" /* an input is gone: run its producer again */
-#define RPC_E_CRASHED "crashed" /* the executor died; the node lives: retry once, then give up */
+#define RPC_E_CRASHED "crashed" /* the executor died; the node lives: retry once, alone, then give up */
 #define RPC_E_CLUSTER "other_cluster"
 #define RPC_E_AUTH "auth"
 #define RPC_E_INTERNAL "internal" /* retryable as its flag says */

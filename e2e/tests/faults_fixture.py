@@ -7,6 +7,7 @@ ROOST_SEED picks the random samples, ROOST_SOAK=1 takes more of them (rounds()).
 import base64
 import http.client
 import json
+import operator
 import os
 import pathlib
 import random
@@ -138,13 +139,17 @@ class Clients:
         self.engine, self.answers, self.database = engine, answers, database
         self.right, self.wrong = 0, []
         self.end, self.lock = threading.Event(), threading.Lock()
-        self.threads = [threading.Thread(target=self.run, args=(random.Random(f"{SEED}/{seed}/{i}"),)) for i in range(n)]
+        self.each = [0] * n
+        self.threads = [threading.Thread(target=self.run, args=(i, random.Random(f"{SEED}/{seed}/{i}"))) for i in range(n)]
 
-    def run(self, chance):
+    def ask(self, query):
+        return self.engine.sql(query, database=self.database)
+
+    def run(self, number, chance):
         while not self.end.is_set():
             query = chance.choice(list(self.answers))
             try:
-                got = sorted(self.engine.sql(query, database=self.database), key=repr)
+                got = sorted(self.ask(query), key=repr)
                 problem = None if got == self.answers[query] else f"got {got[:5]}, want {self.answers[query][:5]}"
             except (pymysql.MySQLError, OSError) as error:
                 problem = repr(error)
@@ -153,6 +158,7 @@ class Clients:
                     self.wrong.append((query, problem))
                 else:
                     self.right += 1
+                self.each[number] += 1
 
     def __enter__(self):
         for thread in self.threads:
@@ -166,6 +172,11 @@ class Clients:
         if kind is None:
             assert not any(t.is_alive() for t in self.threads), "a client hangs"
             assert not self.wrong, f"{len(self.wrong)} of {len(self.wrong) + self.right} failed: {self.wrong[:3]}"
+
+    def each_more(self, timeout=60):
+        """Waits until what each of them asks now is answered, and one more."""
+        goal = [n + 2 for n in self.each]
+        self.engine.wait("an answer for each client", lambda: all(map(operator.ge, self.each, goal)) or self.wrong, timeout)
 
     def more(self, n, timeout=60):
         """Waits until n more queries were answered."""

@@ -119,6 +119,15 @@ void cluster_suspect(struct cluster *c, int64_t node)
 	pthread_mutex_unlock(&c->lock);
 }
 
+int64_t cluster_silent_ms(struct cluster *c, int64_t node)
+{
+	pthread_mutex_lock(&c->lock);
+	const struct cluster_live *l = cluster_find(c, node);
+	int64_t ms = l && !l->node.alive ? clock_mono_ms() - l->good_ms : 0;
+	pthread_mutex_unlock(&c->lock);
+	return ms;
+}
+
 /* The catalog's part of a node: what is known before any heartbeat. */
 static void from_catalog(const struct meta_node *n, struct cluster_node *out)
 {

@@ -55,6 +55,8 @@ void cluster_kick(struct cluster *c);
 void cluster_set_draining(struct cluster *c, int64_t node, bool draining);
 /* A task's connection to it broke: looked at at once. */
 void cluster_suspect(struct cluster *c, int64_t node);
+/* Milliseconds since its last good heartbeat; 0 while it is alive, and for one that is not known. */
+int64_t cluster_silent_ms(struct cluster *c, int64_t node);
 /* For ALTER SYSTEM DECOMMISSION BACKEND: 0, or an SQL_ERR refusal when the BEs that would stay are fewer than the
  * largest replication_num in use. */
 int cluster_can_decommission(struct cluster *c, int64_t node, struct err *err);

@@ -65,6 +65,11 @@ void coord_suspect(struct coord *c, const struct coord_node *n)
 		cluster_suspect(c->config.cluster, n->id);
 }
 
+bool coord_is_silent(struct coord *c, const struct coord_node *n)
+{
+	return c->config.cluster && cluster_silent_ms(c->config.cluster, n->id) > COORD_SILENT_MS;
+}
+
 int coord_take_batch(struct coord *c, struct http_batch **ret, struct err *err)
 {
 	pthread_mutex_lock(&c->lock);

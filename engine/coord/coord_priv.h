@@ -6,7 +6,12 @@
 #include "lib/base/buf.h"
 #include "lib/net/http_client.h"
 
-enum { COORD_TICK_MS = 100 /* how often a run looks whether it was cancelled */ };
+enum {
+	COORD_TICK_MS = 100, /* how often a run looks whether it was cancelled */
+	COORD_LOOK_MS = 500, /* and whether nodes are silent */
+	COORD_SILENT_MS =
+		7000, /* since the last heartbeat: longer than CLUSTER_ALIVE_MS, since work is thrown away */
+};
 
 /* Connections are kept between queries: a batch is taken for a run and given back when nothing is under way in it. */
 int coord_take_batch(struct coord *c, struct http_batch **ret, struct err *err);
@@ -18,6 +23,8 @@ void coord_forget(struct coord *c, const char *query_id, const struct coord_dag 
                   const bool *used);
 /* A connection to it broke. */
 void coord_suspect(struct coord *c, const struct coord_node *n);
+/* Its machine or network seems gone without a word, so that no connection breaks. */
+bool coord_is_silent(struct coord *c, const struct coord_node *n);
 const char *coord_spool_dir(const struct coord *c);
 
 enum task_state { TASK_WAITING, TASK_RUNNING, TASK_DONE };
@@ -30,6 +37,7 @@ struct run_task {
 	int crashes;
 	json_t *answer; /* of the attempt that is done */
 	bool avoid;     /* the attempt before failed by itself: rather another node */
+	bool recalled; /* the attempt that runs is broken off: a silent node has it, or its input */
 	char *url, *body;
 	struct http_call call; /* of the attempt that runs */
 	struct http_reply reply;
@@ -48,6 +56,7 @@ struct run {
 	bool *gone;             /* by node: a connection broke; what it held is lost */
 	bool *closed;           /* by node: draining; takes no task, but serves what it has */
 	bool *used;
+	int64_t look_ms;        /* when nodes are looked at next; monotonic */
 	struct http_call fetch; /* of the result */
 	struct http_reply fetched;
 };

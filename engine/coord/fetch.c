@@ -65,7 +65,18 @@ static int on_body(void *arg, int status, const char *data, size_t len)
 	return rc;
 }
 
-static int run_get(struct run *r, struct spool *s, const char *url, bool *ret_again)
+/* Why the call for the result goes on no longer. */
+enum stop { GO_ON, CANCELLED, SILENT };
+
+static enum stop should_stop(const struct run *r, const struct run_task *t)
+{
+	if (r->job->cancelled && r->job->cancelled(r->job->arg))
+		return CANCELLED;
+	return coord_is_silent(r->c, &r->d->nodes[t->node]) ? SILENT : GO_ON;
+}
+
+static int run_get(struct run *r, const struct run_task *t, struct spool *s, const char *url,
+                   bool *ret_again)
 {
 	http_reply_free(&r->fetched);
 	r->fetched = (struct http_reply)HTTP_REPLY_INIT;
@@ -78,18 +89,15 @@ static int run_get(struct run *r, struct spool *s, const char *url, bool *ret_ag
 	if (rc < 0)
 		return rc;
 	struct http_done done = { 0 };
-	bool stop = false;
+	enum stop stop = GO_ON;
 	do {
 		rc = http_batch_next(r->batch, deadline_in(COORD_TICK_MS), &done, r->err);
-		if (rc == HTTP_BATCH_WAIT && !stop && r->job->cancelled &&
-		    r->job->cancelled(r->job->arg)) {
-			stop = true;
+		if (rc == HTTP_BATCH_WAIT && stop == GO_ON && (stop = should_stop(r, t)) != GO_ON)
 			http_batch_cancel(r->batch, r);
-		}
 	} while (rc == HTTP_BATCH_WAIT || (rc == 0 && done.tag != r));
 	if (rc != 0)
 		return rc < 0 ? rc : err_set(r->err, -EIO, "the result's call was lost");
-	if (stop)
+	if (stop == CANCELLED)
 		return err_set(r->err, SQL_ERR(1317), "Query execution was interrupted");
 	if (done.rc == 0 && done.reply->status == 200)
 		return 0;
@@ -111,7 +119,7 @@ int coord_fetch(struct run *r, const struct run_task *t, struct xchg_reader **re
 	struct spool s = { .r = r, .fd = memfd_create("roost-result", MFD_CLOEXEC) };
 	if (s.fd < 0)
 		return err_errno(r->err, "memfd_create");
-	int rc = run_get(r, &s, url, ret_again);
+	int rc = run_get(r, t, &s, url, ret_again);
 	fd = s.fd;
 	if (rc < 0)
 		return rc;

@@ -33,11 +33,11 @@ json_t *coord_request(const struct run *r, const struct run_task *t)
 	json_t *settings = json_object();
 	if (s->keep_join_order)
 		json_object_set_new(settings, "disabled_optimizers", json_string("join_order"));
-	return json_pack("{s:i, s:s, s:I, s:I, s:i, s:s, s:I, s:I, s:s, s:O, s:o, s:o, s:O}", "v",
-	                 RPC_VERSION, "query", r->job->query_id, "stage", (json_int_t)t->stage,
+	return json_pack("{s:i, s:s, s:I, s:I, s:i, s:s, s:I, s:I, s:s, s:O, s:o, s:o, s:O, s:b}",
+	                 "v", RPC_VERSION, "query", r->job->query_id, "stage", (json_int_t)t->stage,
 	                 "task", (json_int_t)t->task, "attempt", t->attempts - 1, "digest",
 	                 s->digest, "timeout_ms", (json_int_t)deadline_left_ms(r->job->by),
 	                 "mem_limit", (json_int_t)r->job->mem_limit, "group",
 	                 r->job->group ? r->job->group : "default_wg", "ast", s->ast, "settings",
-	                 settings, "inputs", inputs, "output", s->output);
+	                 settings, "inputs", inputs, "output", s->output, "alone", t->crashes > 0);
 }

@@ -114,6 +114,54 @@ static void node_gone(struct run *r, size_t node)
 	}
 }
 
+static bool reads_from(const struct run *r, const struct run_task *t, size_t stage)
+{
+	const struct coord_stage *s = &r->d->stages[t->stage];
+	for (size_t i = 0; i < s->n_links; i++) {
+		if (s->links[i].stage == stage)
+			return true;
+	}
+	return false;
+}
+
+static void recall(struct run *r, struct run_task *t)
+{
+	if (t->state != TASK_RUNNING || t->recalled)
+		return;
+	t->recalled = true;
+	http_batch_cancel(r->batch, t);
+}
+
+/* What runs on the node, and what elsewhere reads from it: neither's connection breaks. */
+static void lose_silent(struct run *r, size_t node)
+{
+	size_t n = task_count(r->d);
+	log_warn("query=%s node=%lld address=%s event=silent", r->job->query_id,
+	         (long long)r->d->nodes[node].id, r->d->nodes[node].rpc);
+	for (size_t i = 0; i < n; i++) {
+		if (r->tasks[i].node != node)
+			continue;
+		recall(r, &r->tasks[i]);
+		for (size_t k = 0; k < n && r->tasks[i].state == TASK_DONE; k++) {
+			if (reads_from(r, &r->tasks[k], r->tasks[i].stage))
+				recall(r, &r->tasks[k]);
+		}
+	}
+	node_gone(r, node);
+}
+
+static void look_at_nodes(struct run *r)
+{
+	int64_t now = clock_mono_ms();
+	if (now < r->look_ms)
+		return;
+	r->look_ms = now + COORD_LOOK_MS;
+	for (size_t i = 0; i < r->d->n_nodes; i++) {
+		if (r->used[i] && !r->gone[i] && coord_is_silent(r->c, &r->d->nodes[i]))
+			lose_silent(r, i);
+	}
+}
+
 static bool usable(const struct run *r, size_t node)
 {
 	return !r->gone[node] && !r->closed[node];
@@ -222,18 +270,19 @@ static int task_refused(struct run *r, struct run_task *t)
 	code = code ? code : RPC_E_INTERNAL;
 	message = message ? message : "no message";
 	err_set(&t->last, SQL_ERR(1105), "%s: %s", r->d->nodes[t->node].rpc, message);
-	if (strcmp(code, RPC_E_SQL) == 0 || strcmp(code, RPC_E_OOM) == 0)
+	if (strcmp(code, RPC_E_SQL) == 0)
 		return fail(r, 1064, message);
 	if (strcmp(code, RPC_E_TIMEOUT) == 0)
 		return fail(r, 3024, message);
+	bool oom = strcmp(code, RPC_E_OOM) == 0;
+	if (oom || strcmp(code, RPC_E_CRASHED) == 0)
+		/* Perhaps another task was to blame: once more, alone, and there, where the executor is new. */
+		return t->crashes++ ? fail(r, oom ? 1064 : 1105, message) : 0;
 	t->avoid = strcmp(code, RPC_E_INPUT_LOST) != 0;
 	if (strcmp(code, RPC_E_DRAINING) == 0) {
 		r->closed[t->node] = true;
 	} else if (strcmp(code, RPC_E_INPUT_LOST) == 0) {
 		input_lost(r, json_object_get(answer, "input"));
-	} else if (strcmp(code, RPC_E_CRASHED) == 0) {
-		if (t->crashes++)
-			return fail(r, 1105, message);
 	} else if (strcmp(code, RPC_E_CANCELLED) != 0 && !data_get_bool(e, "retryable", false)) {
 		return fail(r, 1105, t->last.msg);
 	}
@@ -243,6 +292,12 @@ static int task_refused(struct run *r, struct run_task *t)
 static int task_ended(struct run *r, struct run_task *t, const struct http_done *done)
 {
 	t->state = TASK_WAITING;
+	if (t->recalled) {
+		t->recalled = false;
+		err_set(&t->last, SQL_ERR(1105), "%s, or where its input lies, is silent",
+		        r->d->nodes[t->node].rpc);
+		return 0;
+	}
 	if (done->rc < 0) {
 		err_set(&t->last, SQL_ERR(1105), "connection to %s: %s", r->d->nodes[t->node].rpc,
 		        done->err.msg);
@@ -276,6 +331,7 @@ static int check_time(struct run *r)
 static int run_stages(struct run *r)
 {
 	while (!stage_done(r, r->d->n_stages - 1)) {
+		look_at_nodes(r);
 		int rc = check_time(r);
 		if (rc == 0)
 			rc = launch_ready(r);

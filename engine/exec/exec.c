@@ -11,6 +11,7 @@
 #include "engine/rpc.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
+#include "lib/data/json.h"
 
 enum { WRITE_MS = 30000, STOP_MS = 20 };
 
@@ -170,21 +171,35 @@ static void wait_a_little(struct exec *e, pthread_cond_t *cond, const struct pat
 	(void)pthread_cond_timedwait(cond, &e->lock, &until);
 }
 
+/* Those that are to be alone go first, or they would never find the child empty. */
+static bool has_room(const struct exec *e, const struct exec_call *call)
+{
+	if (!e->ready || e->alone)
+		return false;
+	return call->alone ? e->stats.running == 0
+	                   : e->waiting_alone == 0 && e->stats.running < e->concurrency;
+}
+
 /* Waits for a free place in a child that is ready, and takes it. The lock is held. */
 static json_t *take_turn(struct exec *e, const struct patience *p, struct exec_call *call)
 {
 	json_t *failure = NULL;
 	e->waiting++;
-	while (!failure && !e->closing && (!e->ready || e->stats.running >= e->concurrency)) {
+	e->waiting_alone += call->alone;
+	while (!failure && !e->closing && !has_room(e, call)) {
 		failure = lost_patience(p);
 		if (!failure)
 			wait_a_little(e, &e->turn, p);
 	}
 	e->waiting--;
+	e->waiting_alone -= call->alone;
 	if (!failure && e->closing)
 		failure = exec_failure(RPC_E_CANCELLED, "the executor is closed");
-	if (failure)
+	if (failure) {
+		(void)pthread_cond_broadcast(&e->turn); /* whom it held up */
 		return failure;
+	}
+	e->alone = call->alone;
 	call->id = ++e->last_id;
 	call->next = e->calls;
 	e->calls = call;
@@ -261,6 +276,7 @@ static json_t *run(struct exec *e, json_t *request, const struct patience *p, st
 {
 	_cleanup_buf_ struct buf frame = BUF_INIT(EXEC_MESSAGE_MAX + 64);
 	struct exec_call *call = call_new();
+	call->alone = data_get_bool(request, "alone", false);
 	(void)pthread_mutex_lock(&e->lock);
 	json_t *failure = take_turn(e, p, call);
 	bool first = e->stats.running == 1;
@@ -284,6 +300,7 @@ static json_t *run(struct exec *e, json_t *request, const struct patience *p, st
 	if (*at) {
 		*at = call->next;
 		e->stats.running--;
+		e->alone = false;
 	}
 	(void)pthread_cond_broadcast(&e->turn);
 	(void)pthread_mutex_unlock(&e->lock);

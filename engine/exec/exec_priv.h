@@ -11,7 +11,7 @@
 struct exec_call {
 	int64_t id;
 	json_t *reply; /* set once, under the lock */
-	bool abandoned;
+	bool alone, abandoned;
 	int64_t abandoned_ms;
 	pthread_cond_t done;
 	struct exec_call *next;
@@ -36,7 +36,8 @@ struct exec {
 	pid_t pid;
 	struct exec_call *calls;
 	int64_t last_id;
-	int users, waiting;
+	int users, waiting, waiting_alone;
+	bool alone; /* the one call that runs wants no other beside it */
 	struct exec_stats stats;
 
 	/* The supervising thread's own. */

@@ -207,6 +207,7 @@ static void a_killed_parser_comes_back(void **state)
 struct client {
 	struct exec *e;
 	const char *sql;
+	bool alone;
 	char name[32], code[32];
 	int64_t ms;
 	atomic_bool stop;
@@ -224,8 +225,9 @@ static void *client(void *arg)
 	struct client *c = arg;
 	struct err err = ERR_INIT;
 	_cleanup_json_ json_t *reply = NULL;
-	int rc = exec_run(c->e, request(c->sql, c->name), deadline_in(c->ms), should_stop, c,
-	                  &reply, &err);
+	json_t *rq = request(c->sql, c->name);
+	(void)json_object_set_new(rq, "alone", json_boolean(c->alone));
+	int rc = exec_run(c->e, rq, deadline_in(c->ms), should_stop, c, &reply, &err);
 	const char *code = rc == 0 ? "ok" : rc > 0 ? data_get_str(reply, "error.code") : "failed";
 	(void)snprintf(c->code, sizeof(c->code), "%s", code);
 	return NULL;
@@ -287,6 +289,43 @@ static void a_killed_executor_fails_its_tasks_only(void **state)
 	exec_stats(e, &st);
 	assert_int_equal(st.crashes, 1);
 	assert_int_equal(st.started, 2);
+}
+
+/* Two that run; one that wants to be alone waits for both, and holds up a fourth until it has ended. */
+static void who_is_to_be_alone_is(void **state)
+{
+	(void)state;
+	_cleanup_(exec_closep) struct exec *e = open_tasks(256 << 20, 0, 4);
+	struct client running[2] = { 0 }, alone[1] = { { .alone = true } }, later[1] = { 0 };
+	struct exec_stats st;
+	start_clients(running, 2, e, forever, 60000);
+	wait_running(e, 2);
+	start_clients(alone, 1, e, forever, 60000);
+	do {
+		clock_sleep_ms(10);
+		exec_stats(e, &st);
+	} while (st.waiting != 1);
+	start_clients(later, 1, e, "SELECT 1 AS a", 60000);
+	atomic_store(&running[0].stop, true);
+	join_clients(running, 1, RPC_E_CANCELLED);
+	wait_running(e, 1);
+	clock_sleep_ms(50);
+	exec_stats(e, &st);
+	assert_int_equal(st.running, 1);
+	assert_int_equal(st.waiting, 2);
+	atomic_store(&running[1].stop, true);
+	join_clients(running + 1, 1, RPC_E_CANCELLED);
+	do {
+		clock_sleep_ms(10);
+		exec_stats(e, &st);
+	} while (st.waiting != 1 || st.running != 1);
+	clock_sleep_ms(50);
+	exec_stats(e, &st);
+	assert_int_equal(st.waiting, 1);
+	/* Killed together with nobody. */
+	assert_int_equal(kill(st.pid, SIGKILL), 0);
+	join_clients(alone, 1, RPC_E_CRASHED);
+	join_clients(later, 1, "ok");
 }
 
 static void deadlines_and_cancelling_interrupt(void **state)
@@ -460,6 +499,7 @@ int main(void)
 		cmocka_unit_test(a_killed_parser_comes_back),
 		cmocka_unit_test(tasks_run_at_once),
 		cmocka_unit_test(a_killed_executor_fails_its_tasks_only),
+		cmocka_unit_test(who_is_to_be_alone_is),
 		cmocka_unit_test(deadlines_and_cancelling_interrupt),
 		cmocka_unit_test(memory_is_limited_twice),
 		cmocka_unit_test(limits_change_while_it_runs),

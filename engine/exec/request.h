@@ -4,7 +4,8 @@
  * Paths are absolute, inside the folders of the config; names of columns and inputs are as they come, never SQL text.
  *
  * {"id":n,"op":"open", …}  first of all, made from struct exec_config -> {"id":n,"ok":true,"landlock":abi}
- * {"id":n,"op":"run", ast?, settings?, inputs:[INPUT…], output:OUTPUT}
+ * {"id":n,"op":"run", ast?, settings?, inputs:[INPUT…], output:OUTPUT, alone?}
+ *   alone: true waits until nothing else runs and lets nothing in beside it (exec.c; the child does not look)
  *   ast: json_serialize_sql()'s object with one SELECT naming the inputs as tables; absent: all of the only input
  *   settings: {"disabled_optimizers":"join_order"}
  *   -> {"id":n,"ok":true, rows, bytes, partitions:[{rows,bytes}…], columns:[{name,type}…],

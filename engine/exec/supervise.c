@@ -37,6 +37,7 @@ static void finish(struct exec *e, struct exec_call *call, json_t *reply /* stol
 		at = &(*at)->next;
 	*at = call->next;
 	e->stats.running--;
+	e->alone = false; /* if it was, it was the only one */
 	(void)pthread_cond_broadcast(&e->turn);
 	if (call->abandoned) {
 		json_decref(reply);

@@ -38,10 +38,11 @@ static int run_with_inputs(struct node_ctx *c, const struct node_task *task, jso
 {
 	_cleanup_json_ json_t *reply = NULL;
 	_cleanup_json_ json_t *answer = NULL;
-	json_t *request = json_pack("{s:s, s:O, s:O*, s:o, s:o}", "op", "run", "ast",
+	json_t *request = json_pack("{s:s, s:O, s:O*, s:o, s:o, s:b}", "op", "run", "ast",
 	                            json_object_get(task->body, "ast"), "settings",
 	                            json_object_get(task->body, "settings"), "inputs", inputs,
-	                            "output", node_sink_request(c, task->output));
+	                            "output", node_sink_request(c, task->output), "alone",
+	                            (int)data_get_bool(task->body, "alone", false));
 	if (node_run_exec(c, request, &reply) < 0)
 		return -1;
 	answer = answer_of(reply);
