@@ -87,7 +87,8 @@ enum {
 #define RPC_E_TIMEOUT "timeout"
 #define RPC_E_DRAINING "draining"     /* send it elsewhere */
 #define RPC_E_INPUT_LOST "input_lost" /* an input is gone: run its producer again */
-#define RPC_E_CRASHED "crashed" /* the executor died; the node lives: retry once, alone, then give up */
+#define RPC_E_CRASHED \
+	"crashed" /* the executor died; the node lives: retry once, alone, then give up */
 #define RPC_E_CLUSTER "other_cluster"
 #define RPC_E_AUTH "auth"
 #define RPC_E_INTERNAL "internal" /* retryable as its flag says */
