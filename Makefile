@@ -96,7 +96,7 @@ $(O)/%.o: %.c
 
 # Templates are embedded with .incbin, which -MMD does not see.
 $(call obj,$(wildcard operator/render/*.c)): $(wildcard operator/render/templates/*)
-$(call obj,$(wildcard engine/front/*.c)): $(wildcard engine/front/web/*)
+$(call obj,$(wildcard engine/cluster/*.c engine/meta/*.c engine/*/*.c)): $(wildcard engine/*/web/*)
 
 $(O)/libroost.a: $(call obj,$(LIB_SRC))
 $(O)/liboperator.a: $(call obj,$(OPERATOR_SRC))

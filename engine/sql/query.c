@@ -24,7 +24,7 @@
 #include "lib/data/json.h"
 
 enum { LARGE_TEXT = 64 * 1024 };
-enum { REPLANS_MAX = 8, REPLAN_PAUSE_MS = 250, REPLAN_AFTER_MS = 20 };
+enum { REPLANS_MAX = 8, REPLAN_PAUSE_MS = 250, REPLAN_AFTER_MS = 20, NODES_FIRST = 64 };
 
 /* A query on its way. */
 struct query {
@@ -99,9 +99,13 @@ static int parse(struct query *q, struct str sql)
 /* The workers that may be given tasks, as they are now. */
 static void look_at_nodes(struct query *q)
 {
-	size_t n;
-	struct cluster_node *all =
-		cluster_list(q->cx->server->cluster, 1u << META_BE | 1u << META_CN, &n);
+	size_t max = NODES_FIRST, n;
+	struct cluster_node *all = NULL;
+	do {
+		max *= 4;
+		all = xreallocarray(all, max, sizeof(*all));
+		n = cluster_nodes(q->cx->server->cluster, 1u << META_BE | 1u << META_CN, all, max);
+	} while (n == max && max < CLUSTER_NODES_MAX);
 	free(q->nodes);
 	q->nodes = xcalloc(n + 1, sizeof(*q->nodes));
 	q->n_nodes = 0;

@@ -132,8 +132,9 @@ static int check_properties(const json_t *properties, struct err *err)
 /* Live backends that may take tablets. */
 static size_t usable_backends(struct sql_session *s, struct cluster_node **ret)
 {
-	size_t n, kept = 0;
-	struct cluster_node *nodes = cluster_list(s->server->cluster, 1u << META_BE, &n);
+	struct cluster_node *nodes = xcalloc(CLUSTER_NODES_MAX, sizeof(*nodes));
+	size_t n = cluster_nodes(s->server->cluster, 1u << META_BE, nodes, CLUSTER_NODES_MAX);
+	size_t kept = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (nodes[i].alive && !nodes[i].decommissioned && !nodes[i].draining)
 			nodes[kept++] = nodes[i];

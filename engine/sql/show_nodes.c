@@ -107,8 +107,8 @@ static void add_compute_node(struct sql_rows *rows, const struct cluster_node *n
 static void add_nodes(struct sql_session *s, enum meta_role role, struct sql_rows *rows,
                       void (*add)(struct sql_rows *rows, const struct cluster_node *n))
 {
-	size_t n;
-	autofree struct cluster_node *nodes = cluster_list(s->server->cluster, 1u << role, &n);
+	autofree struct cluster_node *nodes = xcalloc(CLUSTER_NODES_MAX, sizeof(*nodes));
+	size_t n = cluster_nodes(s->server->cluster, 1u << role, nodes, CLUSTER_NODES_MAX);
 	for (size_t i = 0; i < n; i++)
 		add(rows, &nodes[i]);
 }
