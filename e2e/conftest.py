@@ -110,3 +110,47 @@ def namespace(cluster):
                lambda: cluster.kubectl("-n", name, "get", "sa", "default", check=False))
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false", check=False)
+
+
+@pytest.fixture(scope="session")
+def plane():
+    """A control plane for the session (tests/plane_fixture.py), without kwok, with our CRDs."""
+    from plane_fixture import Plane
+
+    with Plane() as p:
+        p.crds()
+        yield p
+
+
+@pytest.fixture(scope="session")
+def kwok_plane():
+    """The same with the scheduler, kwok and one large fake node."""
+    from plane_fixture import Plane
+
+    with Plane(kwok=True) as p:
+        p.crds()
+        p.fake_node("fake-0")
+        yield p
+
+
+@pytest.fixture
+def plane_namespace(plane):
+    name = plane.new_namespace()
+    yield name
+    plane.kubectl("delete", "namespace", name, "--wait=false", check=False)
+
+
+@pytest.fixture
+def kwok_namespace(kwok_plane):
+    name = kwok_plane.new_namespace()
+    yield name
+    kwok_plane.kubectl("delete", "namespace", name, "--wait=false", check=False)
+
+
+@pytest.fixture
+def plane_start(plane, plane_namespace, tmp_path):
+    """Starts operators for plane_namespace: plane_start("--leader-elect") gives operator_fixture.Operator."""
+    from operator_fixture import operators
+
+    with operators(plane, plane_namespace, tmp_path) as go:
+        yield go

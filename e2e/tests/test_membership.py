@@ -6,7 +6,8 @@ import os
 import pytest
 
 from conftest import TOOLS, run, wait_until
-from test_operator import cr, crds, start, wait_ready  # noqa: F401 (fixtures)
+from operator_fixture import cr, wait_ready
+from test_operator import crds, start  # noqa: F401 (fixtures)
 
 IMAGE = os.environ.get("ROOST_ENGINE_IMAGE", "roost/engine:dev")
 
