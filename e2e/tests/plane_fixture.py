@@ -153,7 +153,9 @@ class Plane(Cluster):
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", REPO / "crds" / "starrocks.com_starrocksclusters.yaml",
                      "-f", REPO / "crds" / "starrocks.com_starrockswarehouses.yaml")
         for kind in ("starrocksclusters", "starrockswarehouses"):
-            self.kubectl("wait", "--for=condition=Established", f"crd/{kind}.starrocks.com", "--timeout=60s")
+            # A definition that is younger than its first condition makes kubectl wait fail at once.
+            wait_until(f"{kind} is established", lambda kind=kind: self.kubectl(
+                "wait", "--for=condition=Established", f"crd/{kind}.starrocks.com", "--timeout=60s", check=False))
 
     def new_namespace(self):
         name = f"t-{uuid.uuid4().hex[:8]}"
