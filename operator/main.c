@@ -294,7 +294,8 @@ static int start_writing(struct program *p, struct err *err)
 	struct reconcile_config config = {
 		.kube = p->kube,
 		.options = { .volume_hash = p->flags.volume_hash,
-		             .unsupported_envs = getenv("KUBE_STARROCKS_UNSUPPORTED_ENVS") },
+		             .unsupported_envs = getenv("KUBE_STARROCKS_UNSUPPORTED_ENVS"),
+		             .dns_suffix = p->flags.dns_suffix },
 		.dns_suffix = p->flags.dns_suffix,
 		.workers = WORKERS,
 		.store = p->store,

@@ -20,6 +20,8 @@ const struct kube_kind KUBE_STATEFUL_SET = { "apps/v1", "StatefulSet", "stateful
 const struct kube_kind KUBE_DEPLOYMENT = { "apps/v1", "Deployment", "deployments" };
 const struct kube_kind KUBE_HPA = { "autoscaling/v2", "HorizontalPodAutoscaler",
 	                            "horizontalpodautoscalers" };
+const struct kube_kind KUBE_INGRESS = { "networking.k8s.io/v1", "Ingress", "ingresses" };
+const struct kube_kind KUBE_PDB = { "policy/v1", "PodDisruptionBudget", "poddisruptionbudgets" };
 const struct kube_kind KUBE_LEASE = { "coordination.k8s.io/v1", "Lease", "leases" };
 const struct kube_kind KUBE_CLUSTER = { "starrocks.com/v1", "StarRocksCluster",
 	                                "starrocksclusters" };

@@ -6,6 +6,7 @@
 
 #include "lib/data/json.h"
 #include "lib/data/quantity.h"
+#include "operator/model/cluster_priv.h"
 
 #define PART(field_path, field_type, member)             \
 	{ .path = (field_path),                          \
@@ -173,11 +174,10 @@ static void find_conf(struct model_part *p, enum model_role role)
 	}
 }
 
-static int decode_part(struct model_cluster *m, enum model_role role, struct err *err)
+int model_part_decode(const json_t *cr, const char *spec, const char *env, enum model_role role,
+                      struct model_part *p, struct err *err)
 {
-	struct model_part *p = &m->part[role];
-	const char *spec = spec_path[role];
-	const json_t *j = data_get(m->cr, spec);
+	const json_t *j = data_get(cr, spec);
 	if (!j || json_is_null(j))
 		return 0;
 	if (!json_is_object(j))
@@ -189,7 +189,7 @@ static int decode_part(struct model_cluster *m, enum model_role role, struct err
 	p->grace_s = 120;
 	if (data_decode(j, part_fields, ARRAY_LEN(part_fields), p, err) < 0)
 		return err_wrap(err, "%s", spec);
-	p->env = data_get(j, env_path[role]);
+	p->env = data_get(j, env);
 	if (json_is_null(p->env))
 		p->env = NULL;
 	int rc = check_shapes(p, spec, err);
@@ -198,13 +198,22 @@ static int decode_part(struct model_cluster *m, enum model_role role, struct err
 	if (p->replicas < 0 || p->replicas > MODEL_REPLICAS_MAX)
 		return err_set(err, -EINVAL, "%s.replicas is %lld; it must be from 0 to %d", spec,
 		               (long long)p->replicas, MODEL_REPLICAS_MAX);
-	if (!p->image || !*p->image)
-		return err_set(err, -EINVAL, "%s.image is missing", spec);
 	const char *root = env_value(p->env, "STARROCKS_ROOT");
 	p->root = root && *root == '/' ? root : "/opt/starrocks";
+	if (role == MODEL_ROLES)
+		return 0;
+	if (!p->image || !*p->image)
+		return err_set(err, -EINVAL, "%s.image is missing", spec);
 	find_conf(p, role);
 	model_ports_from_conf(role, str_of(""), &p->ports);
 	return 0;
+}
+
+void model_part_release(struct model_part *p)
+{
+	free(p->image);
+	free(p->info_map);
+	free(p->info_key);
 }
 
 static int decode_scaling(struct model_cluster *m, struct err *err)
@@ -254,10 +263,14 @@ static int decode_all(struct model_cluster *m, struct err *err)
 	m->engine = engine && strcmp(engine, "true") == 0;
 	m->wait_for_full_rollout = data_get_bool(m->cr, "spec.waitForFullRollout", false);
 	for (int role = 0; role < MODEL_ROLES; role++) {
-		int rc = decode_part(m, (enum model_role)role, err);
+		int rc = model_part_decode(m->cr, spec_path[role], env_path[role],
+		                           (enum model_role)role, &m->part[role], err);
 		if (rc < 0)
 			return rc;
 	}
+	int rc = model_extras_decode(m, err);
+	if (rc < 0)
+		return rc;
 	const char *host_type = env_value(m->part[MODEL_CN].env, "HOST_TYPE");
 	if (host_type && strcmp(host_type, "FQDN") == 0)
 		return err_set(err, -EINVAL,
@@ -283,11 +296,9 @@ void model_cluster_free(struct model_cluster *m)
 {
 	if (!m)
 		return;
-	for (int role = 0; role < MODEL_ROLES; role++) {
-		free(m->part[role].image);
-		free(m->part[role].info_map);
-		free(m->part[role].info_key);
-	}
+	for (int role = 0; role < MODEL_ROLES; role++)
+		model_part_release(&m->part[role]);
+	model_part_release(&m->proxy);
 	json_decref(m->cr);
 	free(m);
 }
@@ -295,4 +306,6 @@ void model_cluster_free(struct model_cluster *m)
 void model_set_conf(struct model_cluster *m, enum model_role role, struct str text)
 {
 	model_ports_from_conf(role, text, &m->part[role].ports);
+	if (role == MODEL_FE)
+		model_extras_conf(m);
 }

@@ -43,6 +43,13 @@ struct model_scaling { /* roostAutoscaling */
 	int64_t min, max;
 };
 
+struct model_recovery {
+	bool enabled;  /* asked for, and the FE runs in shared-data mode */
+	bool running;  /* this generation is not done yet: one FE alone restores */
+	bool snapshot; /* cluster_snapshot.yaml is mounted */
+	int64_t generation;
+};
+
 struct model_cluster {
 	json_t *cr;
 	const char *ns, *name, *uid, *version;
@@ -52,7 +59,9 @@ struct model_cluster {
 	bool wait_for_full_rollout;
 	struct model_part part[MODEL_ROLES];
 	struct model_scaling scaling;
-	bool hpa; /* autoScalingPolicy is given */
+	bool hpa;                 /* autoScalingPolicy is given */
+	struct model_part proxy;  /* starRocksFeProxySpec: nginx, a Deployment */
+	struct model_recovery dr; /* disasterRecovery */
 };
 
 /* The CR is copied. -EINVAL names the field and what is allowed. */

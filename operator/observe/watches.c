@@ -15,7 +15,8 @@ static const struct {
 	{ &KUBE_CLUSTER, false, false },   { &KUBE_STATEFUL_SET, true, false },
 	{ &KUBE_DEPLOYMENT, true, false }, { &KUBE_SERVICE, true, false },
 	{ &KUBE_HPA, true, false },        { &KUBE_POD, true, false },
-	{ &KUBE_CONFIG_MAP, false, true },
+	{ &KUBE_CONFIG_MAP, true, false }, { &KUBE_INGRESS, true, false },
+	{ &KUBE_PDB, true, false },        { &KUBE_CONFIG_MAP, false, true },
 };
 enum { KINDS = ARRAY_LEN(collections) };
 
@@ -144,7 +145,8 @@ unsigned observe_watch_of(struct observe_watches *w, const struct kube_kind *kin
 {
 	for (unsigned i = 0; i < w->n; i++) {
 		const struct one *o = &w->ones[i];
-		if (collections[i % KINDS].kind == kind && (!o->ns || strcmp(o->ns, ns) == 0))
+		if (collections[i % KINDS].kind == kind && !collections[i % KINDS].metadata_only &&
+		    (!o->ns || strcmp(o->ns, ns) == 0))
 			return i;
 	}
 	return 0;

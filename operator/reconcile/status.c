@@ -107,6 +107,14 @@ static bool blame_pod(const json_t *pod, int64_t now, struct blame *b)
 	return blame_not_ready(pod, now, b);
 }
 
+void reconcile_blame(struct step *s, const json_t *pod)
+{
+	struct blame b = { .reason = "" };
+	if (blame_pod(pod, s->now_ms, &b))
+		reconcile_trouble(s, b.reason, "pod %s: %s", data_get_str(pod, "metadata.name"),
+		                  b.message);
+}
+
 /* ---- one role ---- */
 static int by_name(const void *a, const void *b)
 {

@@ -142,7 +142,7 @@ static bool ignored(const json_t *live)
 	return v && strcmp(v, "true") == 0;
 }
 
-static void want(struct step *s, enum render_object what, int64_t replicas)
+void reconcile_want(struct step *s, enum render_object what, int64_t replicas)
 {
 	struct err err = ERR_INIT;
 	struct render_values values = { .replicas = replicas };
@@ -174,7 +174,7 @@ static void want(struct step *s, enum render_object what, int64_t replicas)
 	json_array_append_new(s->writes, write);
 }
 
-static void unwanted(struct step *s, enum render_object what)
+void reconcile_unwanted(struct step *s, enum render_object what)
 {
 	const json_t *live = reconcile_live(s, what);
 	if (live && reconcile_is_ours(s, live) && !ignored(live) &&
@@ -220,9 +220,11 @@ static void plan_role(struct step *s, enum model_role role)
 		return;
 	}
 	s->replicas[role] = replicas[role](s);
-	want(s, first, 0);
-	want(s, (enum render_object)(first + 1), 0);
-	want(s, RENDER_ROLE_SET(role), s->replicas[role]);
+	if (role == MODEL_FE && s->m->dr.running)
+		s->replicas[role] = 1;
+	reconcile_want(s, first, 0);
+	reconcile_want(s, (enum render_object)(first + 1), 0);
+	reconcile_want(s, RENDER_ROLE_SET(role), s->replicas[role]);
 }
 
 static void remove_role(struct step *s, enum model_role role)
@@ -240,9 +242,9 @@ static void remove_role(struct step *s, enum model_role role)
 	}
 	if (role == MODEL_BE && !reconcile_be_removable(s))
 		return;
-	unwanted(s, RENDER_ROLE_SET(role));
-	unwanted(s, first);
-	unwanted(s, (enum render_object)(first + 1));
+	reconcile_unwanted(s, RENDER_ROLE_SET(role));
+	reconcile_unwanted(s, first);
+	reconcile_unwanted(s, (enum render_object)(first + 1));
 }
 
 /* Upstream ran compute nodes as a StatefulSet of the same name: it goes once the Deployment carries. */
@@ -274,9 +276,14 @@ static void plan_objects(struct step *s)
 		}
 		reconcile_requeue(s, TOKEN_CHECK_MS);
 	}
-	s->fe_was_up = fe_serves(s);
+	enum reconcile_recovery recovery = reconcile_recovery(s);
+	if (recovery == RECOVERY_BLOCKED)
+		return;
+	s->fe_was_up = fe_serves(s) && recovery == RECOVERY_NONE;
 	for (int r = 0; r < MODEL_ROLES; r++) {
 		s->replicas[r] = -1;
+		if (recovery == RECOVERY_RUNNING && r != MODEL_FE)
+			continue;
 		if (s->m->part[r].present && (r == MODEL_FE || s->m->part[MODEL_FE].present))
 			plan_role(s, (enum model_role)r);
 		else if (!s->m->part[r].present)
@@ -286,15 +293,13 @@ static void plan_objects(struct step *s)
 		reconcile_trouble(s, "FeSpecMissing",
 		                  "spec.starRocksFeSpec is missing: a cluster needs an FE");
 	if (render_wanted(s->m, RENDER_CN_HPA))
-		want(s, RENDER_CN_HPA, 0);
+		reconcile_want(s, RENDER_CN_HPA, 0);
 	else
-		unwanted(s, RENDER_CN_HPA);
+		reconcile_unwanted(s, RENDER_CN_HPA);
 	if (s->m->part[MODEL_CN].present)
 		retire_cn_set(s);
-	if (data_get_bool(s->m->cr, "spec.disasterRecovery.enabled", false))
-		reconcile_trouble(s, "NotBuilt", "spec.disasterRecovery is not built yet");
-	if (json_is_object(data_get(s->m->cr, "spec.starRocksFeProxySpec")))
-		reconcile_trouble(s, "NotBuilt", "spec.starRocksFeProxySpec is not built yet");
+	if (recovery == RECOVERY_NONE)
+		reconcile_extras(s);
 }
 
 /* ---- the step ---- */
@@ -346,6 +351,8 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 	}
 	plan_objects(&s);
 	reconcile_ghosts(&s);
-	*ret_plan = plan_of(&s, reconcile_status(&s));
+	json_t *status = reconcile_status(&s);
+	reconcile_extras_status(&s, status);
+	*ret_plan = plan_of(&s, status);
 	return 0;
 }

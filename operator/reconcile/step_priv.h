@@ -22,6 +22,7 @@ struct step {
 	bool fe_was_up; /* BE and CN may be there */
 	/* What each set shall have now; -1: it is not written. */
 	int64_t replicas[MODEL_ROLES];
+	json_t *recovery, *proxy; /* their part of the status, until reconcile_extras_status() */
 };
 
 /* ---- reading the world ---- */
@@ -43,7 +44,19 @@ void reconcile_requeue(struct step *s, int64_t ms);
 void reconcile_ask(struct step *s, int64_t ms);
 void reconcile_delete(struct step *s, const char *kind, const json_t *live);
 
+/* ---- objects ---- */
+/* Applies it unless it is as it shall be; replicas matter to sets of StarRocks nodes only. */
+void reconcile_want(struct step *s, enum render_object what, int64_t replicas);
+void reconcile_unwanted(struct step *s, enum render_object what);
+
 /* ---- the parts ---- */
+/* The FE proxy, the Ingress, disruption budgets (extras.c). */
+void reconcile_extras(struct step *s);
+/* RUNNING: one FE alone restores from a snapshot, the others wait. BLOCKED: nothing is written. */
+enum reconcile_recovery { RECOVERY_NONE, RECOVERY_RUNNING, RECOVERY_BLOCKED };
+enum reconcile_recovery reconcile_recovery(struct step *s);
+/* Adds what the two have to say; what they said is spent. */
+void reconcile_extras_status(struct step *s, json_t *status);
 /* How many replicas the set shall have now: the CR's, or what a safe way there allows (members.c). */
 int64_t reconcile_fe_replicas(struct step *s);
 int64_t reconcile_be_replicas(struct step *s);
@@ -51,6 +64,8 @@ int64_t reconcile_cn_replicas(struct step *s);
 /* Backends that hold no tablets any more, or were never there: whether the BE set may go. */
 bool reconcile_be_removable(struct step *s);
 void reconcile_ghosts(struct step *s);
+/* Tells what is wrong with a pod, when something is (status.c). */
+void reconcile_blame(struct step *s, const json_t *pod);
 /* The status as it shall be (status.c). */
 json_t *reconcile_status(struct step *s);
 json_t *reconcile_status_invalid(const json_t *world, const char *message);

@@ -13,9 +13,10 @@ enum { TOKEN_BYTES = 32, LATER_MS = 1000 };
 
 static const struct kube_kind *kind_of(const char *kind)
 {
-	static const struct kube_kind *const kinds[] = { &KUBE_STATEFUL_SET, &KUBE_DEPLOYMENT,
-		                                         &KUBE_SERVICE,      &KUBE_HPA,
-		                                         &KUBE_POD,          &KUBE_SECRET };
+	static const struct kube_kind *const kinds[] = {
+		&KUBE_STATEFUL_SET, &KUBE_DEPLOYMENT, &KUBE_SERVICE, &KUBE_HPA, &KUBE_POD,
+		&KUBE_SECRET,       &KUBE_CONFIG_MAP, &KUBE_INGRESS, &KUBE_PDB
+	};
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (kind && strcmp(kinds[i]->kind, kind) == 0)
 			return kinds[i];

@@ -27,7 +27,7 @@ static const json_t *port_override(const json_t *service, const char *name, int 
 	return NULL;
 }
 
-static void add_port(json_t *list, const json_t *service, const char *name, int port)
+json_t *render_port(const json_t *service, const char *name, int port)
 {
 	const json_t *o = port_override(service, name, port);
 	int64_t outer = data_get_int(o, "port", 0);
@@ -39,7 +39,12 @@ static void add_port(json_t *list, const json_t *service, const char *name, int 
 		json_object_set_new(p, "nodePort", json_integer(node));
 	if (strcmp(name, "query") == 0 || strcmp(name, "query-port") == 0)
 		json_object_set_new(p, "appProtocol", json_string("mysql"));
-	json_array_append_new(list, p);
+	return p;
+}
+
+static void add_port(json_t *list, const json_t *service, const char *name, int port)
+{
+	json_array_append_new(list, render_port(service, name, port));
 }
 
 static json_t *outer_ports(const struct model_part *p, enum model_role role)
@@ -74,24 +79,48 @@ static json_t *search_ports(const struct model_part *p, enum model_role role)
 	return list;
 }
 
+/* What only some types of Service may have is left out of the others: the server would refuse it. */
+static void service_type(const struct model_part *p, json_t *service)
+{
+	const char *type = data_get_str(p->service, "type");
+	const char *ip = data_get_str(p->service, "loadBalancerIP");
+	const char *class = data_get_str(p->service, "loadBalancerClass");
+	const char *traffic = data_get_str(p->service, "externalTrafficPolicy");
+	type = type && *type ? type : "ClusterIP";
+	bool balanced = strcmp(type, "LoadBalancer") == 0;
+	json_object_set_new(service, "type", json_string(type));
+	if (balanced && ip && *ip)
+		json_object_set_new(service, "loadBalancerIP", json_string(ip));
+	if (balanced && class && *class)
+		json_object_set_new(service, "loadBalancerClass", json_string(class));
+	if (traffic && (balanced || strcmp(type, "NodePort") == 0))
+		json_object_set_new(service, "externalTrafficPolicy", json_string(traffic));
+}
+
+int render_outer_service(const struct model_cluster *m, const struct model_part *p,
+                         const char *component, json_t **ret, struct err *err)
+{
+	const json_t *labels = data_get(p->service, "labels");
+	if (labels && !json_is_object(labels))
+		return err_set(err, -EINVAL, "service.labels must be an object");
+	json_t *all = json_pack("{s:s, s:s}", "app.kubernetes.io/component", component,
+	                        "app.starrocks.ownerreference/name", m->name);
+	if (labels)
+		json_object_update_new(all, json_deep_copy(labels));
+	*ret = json_pack("{s:o}", "labels", all);
+	service_type(p, *ret);
+	return 0;
+}
+
 int render_service(const struct model_cluster *m, enum model_role role, json_t **ret,
                    struct err *err)
 {
 	const struct model_part *p = &m->part[role];
-	const char *type = data_get_str(p->service, "type");
-	const json_t *labels = data_get(p->service, "labels");
-	const char *ip = data_get_str(p->service, "loadBalancerIP");
-	if (labels && !json_is_object(labels))
-		return err_set(err, -EINVAL, "service.labels must be an object");
-	json_t *all = json_pack("{s:s, s:s}", "app.kubernetes.io/component", MODEL_ROLE_NAME[role],
-	                        "app.starrocks.ownerreference/name", m->name);
-	if (labels)
-		json_object_update_new(all, json_deep_copy(labels));
-	type = type && *type ? type : "ClusterIP";
-	*ret = json_pack("{s:s, s:o, s:o, s:o}", "type", type, "labels", all, "ports",
-	                 outer_ports(p, role), "searchPorts", search_ports(p, role));
-	if (ip && *ip && strcmp(type, "LoadBalancer") == 0)
-		json_object_set_new(*ret, "loadBalancerIP", json_string(ip));
+	int rc = render_outer_service(m, p, MODEL_ROLE_NAME[role], ret, err);
+	if (rc < 0)
+		return rc;
+	json_object_set_new(*ret, "ports", outer_ports(p, role));
+	json_object_set_new(*ret, "searchPorts", search_ports(p, role));
 	return 0;
 }
 
@@ -102,6 +131,8 @@ bool render_wanted(const struct model_cluster *m, enum render_object what)
 		return m->engine;
 	if (what == RENDER_CN_HPA && !m->hpa)
 		return false;
+	if (what > RENDER_CN_HPA)
+		return render_extra_wanted(m, what);
 	return m->part[render_object_role(what)].present;
 }
 
@@ -116,6 +147,15 @@ static bool is_set(enum render_object what)
 	return what == RENDER_FE_SET || what == RENDER_BE_SET || what == RENDER_CN_SET;
 }
 
+static json_t *context_of(const struct model_cluster *m)
+{
+	json_t *owner = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b}", "apiVersion", KUBE_CLUSTER.api,
+	                          "kind", KUBE_CLUSTER.kind, "name", m->name, "uid", m->uid,
+	                          "controller", 1, "blockOwnerDeletion", 1);
+	return json_pack("{s:s, s:s, s:o, s:O*}", "name", m->name, "namespace", m->ns, "owner",
+	                 owner, "spec", data_get(m->cr, "spec"));
+}
+
 int render_object(const struct model_cluster *m, enum render_object what,
                   const struct render_values *values, const struct render_options *options,
                   json_t **ret, struct err *err)
@@ -123,9 +163,7 @@ int render_object(const struct model_cluster *m, enum render_object what,
 	enum model_role role = render_object_role(what);
 	json_t *part = NULL;
 	int rc = 0;
-	_cleanup_json_ json_t *ctx =
-		json_pack("{s:s, s:s, s:s, s:O*}", "name", m->name, "namespace", m->ns, "uid",
-	                  m->uid, "spec", data_get(m->cr, "spec"));
+	_cleanup_json_ json_t *ctx = context_of(m);
 	if (is_set(what)) {
 		json_object_set_new(ctx, "replicas", json_integer(values->replicas));
 		rc = render_pod(m, role, options, &part, err);
@@ -133,6 +171,8 @@ int render_object(const struct model_cluster *m, enum render_object what,
 			json_object_set_new(ctx, "pod", part);
 	} else if (what == RENDER_TOKEN) {
 		json_object_set_new(ctx, "token", json_string(values->token));
+	} else if (what > RENDER_CN_HPA) {
+		rc = render_extra(m, what, options, ctx, err);
 	} else if (what != RENDER_CN_HPA) {
 		rc = render_service(m, role, &part, err);
 		if (rc == 0)

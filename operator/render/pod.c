@@ -8,6 +8,8 @@
 static const char *const spec_key[MODEL_ROLES] = { "starRocksFeSpec", "starRocksBeSpec",
 	                                           "starRocksCnSpec" };
 
+#define HEALTH "/api/health"
+
 /* ---- environment: the user's first, and the user wins ---- */
 struct env {
 	json_t *list;
@@ -126,12 +128,12 @@ static json_t *pod_ports(const struct model_ports *p, enum model_role role)
 }
 
 /* NULL (which drops the key) when the user set 0 seconds. */
-static json_t *probe(int64_t seconds, int threshold, int port)
+json_t *render_probe(int64_t seconds, int threshold, const char *path, int port)
 {
 	if (seconds == 0)
 		return NULL;
 	json_int_t times = seconds > 0 ? (seconds + 4) / 5 : threshold;
-	return json_pack("{s:{s:s, s:i}, s:i, s:I}", "httpGet", "path", "/api/health", "port", port,
+	return json_pack("{s:{s:s, s:i}, s:i, s:I}", "httpGet", "path", path, "port", port,
 	                 "periodSeconds", 5, "failureThreshold", times);
 }
 
@@ -239,7 +241,10 @@ static void pod_security(const struct model_cluster *m, const struct model_part 
 		json_object_set_new(pod, "capabilities", json_deep_copy(own));
 	else if (m->engine)
 		json_object_set_new(pod, "capabilities", json_pack("{s:[s]}", "drop", "ALL"));
-	if (m->engine)
+	own = data_get(p->spec, "seccompProfile");
+	if (json_is_object(own))
+		json_object_set_new(pod, "seccomp", json_deep_copy(own));
+	else if (m->engine)
 		json_object_set_new(pod, "seccomp", json_pack("{s:s}", "type", "RuntimeDefault"));
 }
 
@@ -247,6 +252,22 @@ static void set_unless_null(json_t *pod, const char *key, json_t *value)
 {
 	if (value)
 		json_object_set_new(pod, key, value);
+}
+
+/* An FE that restores from a snapshot answers no HTTP for a long time: only its query port says that it is
+ * done. The entrypoint of StarRocks' image reads the two variables. */
+static void recovery(const struct model_cluster *m, json_t *pod)
+{
+	json_t *env = json_object_get(pod, "env");
+	autofree char *generation = xasprintf("%lld", (long long)m->dr.generation);
+	json_array_append_new(env, json_pack("{s:s, s:s}", "name", "RESTORE_CLUSTER_GENERATION",
+	                                     "value", generation));
+	json_array_append_new(
+		env, json_pack("{s:s, s:s}", "name", "RESTORE_CLUSTER_SNAPSHOT", "value", "true"));
+	json_object_set_new(pod, "readinessProbe",
+	                    json_pack("{s:{s:i}, s:i, s:i, s:i}", "tcpSocket", "port",
+	                              m->part[MODEL_FE].ports.query, "initialDelaySeconds", 5,
+	                              "periodSeconds", 10, "failureThreshold", 3));
 }
 
 int render_pod(const struct model_cluster *m, enum model_role role,
@@ -262,9 +283,14 @@ int render_pod(const struct model_cluster *m, enum model_role role,
 	json_object_set_new(pod, "ports", pod_ports(&p->ports, role));
 	json_object_set_new(pod, "preStop", pre_stop(p, role));
 	set_unless_null(pod, "updateStrategy", update_strategy(p, role));
-	set_unless_null(pod, "startupProbe", probe(p->startup_s, 60, web));
-	set_unless_null(pod, "livenessProbe", probe(p->liveness_s, 3, web));
-	set_unless_null(pod, "readinessProbe", probe(p->readiness_s, 3, web));
+	if (role == MODEL_FE && m->dr.running) {
+		recovery(m, pod);
+	} else {
+		set_unless_null(pod, "startupProbe", render_probe(p->startup_s, 60, HEALTH, web));
+		set_unless_null(pod, "livenessProbe", render_probe(p->liveness_s, 3, HEALTH, web));
+		set_unless_null(pod, "readinessProbe",
+		                render_probe(p->readiness_s, 3, HEALTH, web));
+	}
 	if (render_volumes(m, role, options, pod, err) < 0)
 		return err_wrap(err, "spec.%s", spec_key[role]);
 	*ret = TAKE_PTR(pod);

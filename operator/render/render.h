@@ -24,6 +24,15 @@ enum render_object {
 	RENDER_CN_SERVICE,
 	RENDER_CN_SET,
 	RENDER_CN_HPA,
+	/* The rest belongs to no role: render_object_role() says MODEL_ROLES. */
+	RENDER_PROXY_CONFIG,
+	RENDER_PROXY_SERVICE,
+	RENDER_PROXY_SET,
+	RENDER_INGRESS,
+	RENDER_FE_PDB,
+	RENDER_BE_PDB,
+	RENDER_CN_PDB,
+	RENDER_PROXY_PDB,
 	RENDER_OBJECTS,
 };
 #define RENDER_ROLE_SET(role) ((enum render_object)(RENDER_FE_SET + 3 * (int)(role)))
@@ -33,6 +42,7 @@ struct render_options {
 	bool volume_hash; /* --volume-name-with-hash */
 	const char *
 		unsupported_envs; /* KUBE_STARROCKS_UNSUPPORTED_ENVS: names, comma-separated; or NULL */
+	const char *dns_suffix; /* NULL: svc.cluster.local */
 };
 
 struct render_values {
@@ -63,6 +73,18 @@ int render_pod(const struct model_cluster *m, enum model_role role,
                const struct render_options *options, json_t **ret, struct err *err);
 int render_service(const struct model_cluster *m, enum model_role role, json_t **ret,
                    struct err *err);
+/* What the proxy, the Ingress and the budgets need (extras.c). */
+int render_extra(const struct model_cluster *m, enum render_object what,
+                 const struct render_options *options, json_t *ctx, struct err *err);
+bool render_extra_wanted(const struct model_cluster *m, enum render_object what);
+/* {labels, type, …} of a Service that users see; the ports are the caller's. */
+int render_outer_service(const struct model_cluster *m, const struct model_part *p,
+                         const char *component, json_t **ret, struct err *err);
+json_t *render_port(const json_t *service, const char *name, int port);
+/* {volumes, mounts} of the FE proxy. */
+int render_proxy_volumes(const struct model_cluster *m, const struct render_options *options,
+                         json_t *pod, struct err *err);
+json_t *render_probe(int64_t seconds, int threshold, const char *path, int port);
 /* {volumes, mounts, claims} */
 int render_volumes(const struct model_cluster *m, enum model_role role,
                    const struct render_options *options, json_t *pod, struct err *err);

@@ -22,6 +22,14 @@ TEMPLATE(cn_search, "cn_search.yaml");
 TEMPLATE(cn_service, "cn_service.yaml");
 TEMPLATE(cn_set, "cn_deployment.yaml");
 TEMPLATE(cn_hpa, "cn_hpa.yaml");
+TEMPLATE(proxy_config, "proxy_config.yaml");
+TEMPLATE(proxy_service, "proxy_service.yaml");
+TEMPLATE(proxy_set, "proxy_deployment.yaml");
+TEMPLATE(ingress, "ingress.yaml");
+TEMPLATE(fe_pdb, "fe_pdb.yaml");
+TEMPLATE(be_pdb, "be_pdb.yaml");
+TEMPLATE(cn_pdb, "cn_pdb.yaml");
+TEMPLATE(proxy_pdb, "proxy_pdb.yaml");
 
 static const struct {
 	const char *text, *end, *suffix;
@@ -41,6 +49,14 @@ static const struct {
 	[RENDER_CN_SERVICE] = ROW(cn_service, "-cn-service", KUBE_SERVICE, MODEL_CN),
 	[RENDER_CN_SET] = ROW(cn_set, "-cn", KUBE_DEPLOYMENT, MODEL_CN),
 	[RENDER_CN_HPA] = ROW(cn_hpa, "-cn-autoscaler", KUBE_HPA, MODEL_CN),
+	[RENDER_PROXY_CONFIG] = ROW(proxy_config, "-fe-proxy", KUBE_CONFIG_MAP, MODEL_ROLES),
+	[RENDER_PROXY_SERVICE] = ROW(proxy_service, "-fe-proxy-service", KUBE_SERVICE, MODEL_ROLES),
+	[RENDER_PROXY_SET] = ROW(proxy_set, "-fe-proxy", KUBE_DEPLOYMENT, MODEL_ROLES),
+	[RENDER_INGRESS] = ROW(ingress, "-fe", KUBE_INGRESS, MODEL_ROLES),
+	[RENDER_FE_PDB] = ROW(fe_pdb, "-fe", KUBE_PDB, MODEL_ROLES),
+	[RENDER_BE_PDB] = ROW(be_pdb, "-be", KUBE_PDB, MODEL_ROLES),
+	[RENDER_CN_PDB] = ROW(cn_pdb, "-cn", KUBE_PDB, MODEL_ROLES),
+	[RENDER_PROXY_PDB] = ROW(proxy_pdb, "-fe-proxy", KUBE_PDB, MODEL_ROLES),
 #undef ROW
 };
 

@@ -223,3 +223,25 @@ int render_volumes(const struct model_cluster *m, enum model_role role,
 		json_object_del(pod, "claims");
 	return rc;
 }
+
+int render_proxy_volumes(const struct model_cluster *m, const struct render_options *options,
+                         json_t *pod, struct err *err)
+{
+	const struct model_part *p = &m->proxy;
+	struct lists l = { json_array(), json_array(), json_array() };
+	autofree char *own = xasprintf("%s-fe-proxy", m->name);
+	autofree char *volume = render_volume_name(own, "/etc/nginx", "", options->volume_hash);
+	json_object_set_new(pod, "volumes", l.volumes);
+	json_object_set_new(pod, "mounts", l.mounts);
+	add_storage(&l, p, true);
+	json_decref(l.claims);
+	if (p->info_map && *p->info_map && p->info_key && *p->info_key)
+		add(&l, volume, "/etc/nginx", NULL,
+		    json_pack("{s:{s:s, s:[{s:s, s:s}]}}", "configMap", "name", p->info_map,
+		              "items", "key", p->info_key, "path", "nginx.conf"));
+	else
+		add(&l, volume, "/etc/nginx", NULL,
+		    json_pack("{s:{s:s}}", "configMap", "name", own));
+	int rc = check_unique(l.mounts, "mountPath", "mount path", err);
+	return rc < 0 ? rc : check_unique(l.volumes, "name", "volume name", err);
+}
