@@ -174,10 +174,44 @@ static int skip_variable(struct sql_lexer *lx, struct sql_token *t, struct err *
 	return 0;
 }
 
+static int too_many(const struct sql_lexer *lx, struct err *err, const char *what, int max)
+{
+	return sql_syntax_error(lx->sql, lx->at, err, "more than %d %s, which is the maximum", max,
+	                        what);
+}
+
+/* What the parser would pay for, counted per parenthesis. */
+static int count_op(struct sql_lexer *lx, char c, struct err *err)
+{
+	if (strchr("([{", c)) {
+		if (++lx->depth > SQL_DEPTH_MAX)
+			return too_many(lx, err, "nested parentheses", SQL_DEPTH_MAX);
+		lx->commas[lx->depth] = lx->operators[lx->depth] = 0;
+	} else if (strchr(")]}", c)) {
+		lx->depth -= lx->depth > 0;
+	} else if (c == ',' || c == ';') {
+		lx->operators[lx->depth] = 0;
+		/* Outside parentheses: rows of VALUES, which have their own limit. */
+		if (c == ',' && lx->depth > 0 && ++lx->commas[lx->depth] >= SQL_ITEMS_MAX)
+			return sql_syntax_error(lx->sql, lx->at, err,
+			                        "Expression child number exceeded the maximum %d",
+			                        SQL_ITEMS_MAX);
+	} else if (c != '.' && ++lx->operators[lx->depth] > SQL_ITEMS_MAX) {
+		return too_many(lx, err, "operators", SQL_ITEMS_MAX);
+	}
+	return 0;
+}
+
 static int skip_op(struct sql_lexer *lx, struct err *err)
 {
 	static const char *const ops[] = { "<=>", "->>", "<=", ">=", "<>", "!=", "||",
 		                           "&&",  ":=",  "->", "<<", ">>", "=>", "::" };
+	char c = lx->sql.p[lx->at];
+	if (!c || !strchr("+-*/%^&|~!=<>(),;.[]{}:", c))
+		return sql_syntax_error(lx->sql, lx->at, err, "not a character of SQL");
+	int rc = count_op(lx, c, err);
+	if (rc < 0)
+		return rc;
 	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
 		size_t n = strlen(ops[i]);
 		if (lx->sql.len - lx->at >= n && memcmp(lx->sql.p + lx->at, ops[i], n) == 0) {
@@ -185,16 +219,17 @@ static int skip_op(struct sql_lexer *lx, struct err *err)
 			return 0;
 		}
 	}
-	char c = lx->sql.p[lx->at];
-	if (!c || !strchr("+-*/%^&|~!=<>(),;.[]{}:", c))
-		return sql_syntax_error(lx->sql, lx->at, err, "not a character of SQL");
-	if (strchr("([{", c) && ++lx->depth > SQL_DEPTH_MAX)
-		return sql_syntax_error(lx->sql, lx->at, err,
-		                        "more than %d nested parentheses, which is the maximum",
-		                        SQL_DEPTH_MAX);
-	if (strchr(")]}", c) && lx->depth > 0)
-		lx->depth--;
 	lx->at++;
+	return 0;
+}
+
+/* Nested CASEs, which need no parentheses. */
+static int count_cases(struct sql_lexer *lx, struct str word, struct err *err)
+{
+	if (str_caseeqs(word, "case") && ++lx->cases > SQL_DEPTH_MAX)
+		return too_many(lx, err, "nested CASEs", SQL_DEPTH_MAX);
+	if (lx->cases > 0 && str_caseeqs(word, "end"))
+		lx->cases--;
 	return 0;
 }
 
@@ -206,7 +241,7 @@ static int lex_one(struct sql_lexer *lx, struct sql_token *t, struct err *err)
 		t->kind = SQL_TOK_WORD;
 		while (is_word(peek(lx, 0)))
 			lx->at++;
-		return 0;
+		return count_cases(lx, (struct str){ lx->sql.p + t->at, lx->at - t->at }, err);
 	}
 	if (is_digit(c) || (c == '.' && is_digit(peek(lx, 1)))) {
 		t->kind = SQL_TOK_NUMBER;

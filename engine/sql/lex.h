@@ -1,7 +1,8 @@
 /* Tokens of the MySQL/StarRocks dialect; the first wall: it bounds length and nesting before anything parses.
  *
- * Thread: plain values over borrowed text. Limits: SQL_TEXT_MAX bytes, SQL_DEPTH_MAX nested parentheses (a deeper
- * statement is refused here, since deep expressions exhaust the parser's stack), SQL_TOKENS_MAX tokens.
+ * Thread: plain values over borrowed text. Limits: SQL_TEXT_MAX bytes, SQL_DEPTH_MAX nested parentheses or CASEs (a
+ * deeper statement is refused here, since deep expressions exhaust the parser's stack), SQL_ITEMS_MAX items between
+ * two parentheses or operators in an item (the parser takes kilobytes for each, and all sessions share it), SQL_TOKENS_MAX tokens.
  * Comments (--, #, slash-star, and MySQL's slash-star-bang, whose content is not executed) are skipped. */
 #ifndef ROOST_ENGINE_SQL_LEX_H
 #define ROOST_ENGINE_SQL_LEX_H
@@ -11,6 +12,7 @@
 #include "lib/base/str.h"
 
 enum { SQL_TEXT_MAX = 16 * 1024 * 1024, SQL_DEPTH_MAX = 200, SQL_TOKENS_MAX = 4 * 1024 * 1024 };
+enum { SQL_ITEMS_MAX = 10000 }; /* StarRocks' expr_children_limit */
 
 enum sql_token_kind {
 	SQL_TOK_END,
@@ -33,8 +35,10 @@ struct sql_token {
 struct sql_lexer {
 	struct str sql;
 	size_t at;
-	int depth;
+	int depth, cases;
 	size_t tokens;
+	/* Inside the parenthesis of that depth; operators since the last comma. */
+	unsigned commas[SQL_DEPTH_MAX + 1], operators[SQL_DEPTH_MAX + 1];
 };
 
 void sql_lex_init(struct sql_lexer *lx, struct str sql);

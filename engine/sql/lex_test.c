@@ -133,6 +133,54 @@ static void depth_and_length_are_bounded(void **state)
 	assert_non_null(strstr(err.msg, "maximum"));
 }
 
+/* n times `item`, between `head` and `tail`. */
+static char *repeated(const char *head, const char *item, int n, const char *tail)
+{
+	struct buf b = BUF_INIT(1 << 20);
+	(void)buf_adds(&b, head);
+	for (int i = 0; i < n; i++)
+		(void)buf_adds(&b, item);
+	(void)buf_adds(&b, tail);
+	return buf_take(&b);
+}
+
+static void lists_and_cases_are_bounded(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *head, *item, *tail;
+		int n;
+		const char *says; /* NULL: let through */
+	} cases[] = {
+		{ "k in (0", ",1", ")", SQL_ITEMS_MAX - 1, NULL },
+		{ "k in (0", ",1", ")", SQL_ITEMS_MAX, "child number" },
+		{ "[0", ",1", "]", SQL_ITEMS_MAX, "child number" },
+		{ "f((1),(0", ",1", "))", SQL_ITEMS_MAX, "child number" },
+		{ "values (0)", ",(1,2)", "", SQL_ITEMS_MAX, NULL },
+		{ "1", "+1", "", SQL_ITEMS_MAX, NULL },
+		{ "1", "+1", "", SQL_ITEMS_MAX + 1, "operators" },
+		{ "(1", " or k=1", ")", SQL_ITEMS_MAX + 1, "operators" },
+		{ "values (0)", ",(-1,t.a=-2)", "", SQL_ITEMS_MAX, NULL },
+		{ "", "case when 1 then ", "", SQL_DEPTH_MAX, NULL },
+		{ "", "case when 1 then ", "", SQL_DEPTH_MAX + 1, "nested CASEs" },
+		{ "", "Case when 1 then 2 End,", "", 2 * SQL_DEPTH_MAX, NULL },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		autofree char *sql =
+			repeated(cases[i].head, cases[i].item, cases[i].n, cases[i].tail);
+		struct sql_lexer lx;
+		struct sql_token t;
+		struct err err = ERR_INIT;
+		int rc;
+		sql_lex_init(&lx, str_of(sql));
+		while ((rc = sql_lex_next(&lx, &t, &err)) == 0 && t.kind != SQL_TOK_END)
+			;
+		assert_int_equal(rc, cases[i].says ? SQL_ERR(1064) : 0);
+		if (cases[i].says)
+			assert_non_null(strstr(err.msg, cases[i].says));
+	}
+}
+
 static void errors_name_the_place(void **state)
 {
 	(void)state;
@@ -166,6 +214,7 @@ int main(void)
 		cmocka_unit_test(tokens),
 		cmocka_unit_test(values),
 		cmocka_unit_test(depth_and_length_are_bounded),
+		cmocka_unit_test(lists_and_cases_are_bounded),
 		cmocka_unit_test(errors_name_the_place),
 		cmocka_unit_test(statements_are_cut),
 	};
