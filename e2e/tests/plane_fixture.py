@@ -26,7 +26,7 @@ from engine_fixture import free_ports
 
 TOOLS = REPO / "e2e" / "cluster"
 BIN = REPO / "build" / "cluster" / "bin"
-GATES = "HPAConfigurableTolerance=true"
+GATES = "--feature-gates=HPAConfigurableTolerance=true"
 
 
 def die_with_parent():
@@ -34,11 +34,14 @@ def die_with_parent():
 
 
 class Plane(Cluster):
-    """`admin` is the token in the kubeconfig; more users: tokens={"name": "token"}, without rights until RBAC gives some."""
+    """`admin` is the token in the kubeconfig; more users: tokens={"name": "token"}, without rights until RBAC gives some.
+    oldest: the API server and the controllers of the oldest Kubernetes that Roost supports, 1.29."""
 
-    def __init__(self, kwok=False, tokens=None, apiserver_flags=(), controller_flags=()):
+    def __init__(self, kwok=False, tokens=None, apiserver_flags=(), controller_flags=(), oldest=False):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="roost-plane-"))
         self.kwok = kwok
+        self.hyperkube = "hyperkube-1.29" if oldest else "hyperkube"
+        self.gates = () if oldest else (GATES,)
         self.etcd_port, self.peer_port, self.port, self.controller_port, self.scheduler_port, self.kwok_port = free_ports(6)
         self.url = f"https://127.0.0.1:{self.port}"
         self.token = secrets.token_hex(16)
@@ -49,7 +52,7 @@ class Plane(Cluster):
 
     def __enter__(self):
         try:
-            run(TOOLS / "build-bin", "etcd", "hyperkube", *(["kwok"] if self.kwok else []), timeout=2400)
+            run(TOOLS / "build-bin", "etcd", "hyperkube", self.hyperkube, *(["kwok"] if self.kwok else []), timeout=2400)
             self.write_files()
             self.start_etcd()
             self.start_apiserver()
@@ -90,22 +93,22 @@ class Plane(Cluster):
                    f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=plane={peer}")
 
     def start_apiserver(self):
-        self.start("apiserver", BIN / "kube-apiserver", f"--etcd-servers=http://127.0.0.1:{self.etcd_port}",
+        self.start("apiserver", BIN / self.hyperkube, "kube-apiserver", f"--etcd-servers=http://127.0.0.1:{self.etcd_port}",
                    "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", f"--secure-port={self.port}",
                    "--endpoint-reconciler-type=none", f"--cert-dir={self.folder}/apiserver", "--authorization-mode=RBAC",
                    f"--token-auth-file={self.folder}/tokens.csv", "--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged=true",
                    "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={self.folder}/sa.pub",
-                   f"--service-account-signing-key-file={self.folder}/sa.key", f"--feature-gates={GATES}", "--profiling=false",
+                   f"--service-account-signing-key-file={self.folder}/sa.key", "--profiling=false", *self.gates,
                    *self.apiserver_flags)
         wait_until("the API server is ready", self.is_ready, 120)
 
     def start_controllers(self):
         common = (f"--kubeconfig={self.kubeconfig}", f"--authentication-kubeconfig={self.kubeconfig}",
                   f"--authorization-kubeconfig={self.kubeconfig}", "--bind-address=127.0.0.1", "--leader-elect=false", "--profiling=false")
-        self.start("controllers", BIN / "kube-controller-manager", *common, f"--secure-port={self.controller_port}",
+        self.start("controllers", BIN / self.hyperkube, "kube-controller-manager", *common, f"--secure-port={self.controller_port}",
                    f"--cert-dir={self.folder}/controllers", "--use-service-account-credentials=true",
                    f"--service-account-private-key-file={self.folder}/sa.key", f"--root-ca-file={self.folder}/apiserver/apiserver.crt",
-                   "--allocate-node-cidrs=false", f"--feature-gates={GATES}", *self.controller_flags)
+                   "--allocate-node-cidrs=false", *self.gates, *self.controller_flags)
         if self.kwok:
             self.start("scheduler", BIN / "kube-scheduler", *common, f"--secure-port={self.scheduler_port}",
                        f"--cert-dir={self.folder}/scheduler")

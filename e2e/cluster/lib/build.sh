@@ -8,6 +8,7 @@ tool_info() {
   local kv="-X k8s.io/component-base/version.gitVersion=$kube_version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34 -X k8s.io/component-base/version.gitTreeState=clean"
   case $1 in
     hyperkube) echo "go|./hyperkube|$kv|kubernetes $kube_version (go, 6 min on 2 cores when cold)" ;;
+    hyperkube-1.29) echo "go-kube-1.29|./hyperkube|-X k8s.io/component-base/version.gitVersion=v1.29.15 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=29 -X k8s.io/component-base/version.gitTreeState=clean|the control plane of kubernetes v1.29.15 (go, 5 min on 2 cores when cold)" ;;
     etcd) echo "go|./etcd||etcd (go, 30 s when cold)" ;;
     coredns) echo "go|./coredns||CoreDNS (go, 1 min when cold)" ;;
     storage) echo "go|./storage||the storage provisioner (go, 1 min when cold)" ;;
@@ -22,7 +23,7 @@ tool_info() {
   esac
 }
 
-tools='hyperkube etcd coredns storage pause helm minio keda-operator keda-adapter kwok karpenter kubectl'
+tools='hyperkube hyperkube-1.29 etcd coredns storage pause helm minio keda-operator keda-adapter kwok karpenter kubectl'
 
 # module_dir GO-DIR MODULE: where the module's files lie; its manifests are used
 # from there, so that they always fit the program.
