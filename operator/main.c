@@ -298,6 +298,8 @@ static int start_writing(struct program *p, struct err *err)
 		             .dns_suffix = p->flags.dns_suffix },
 		.dns_suffix = p->flags.dns_suffix,
 		.workers = WORKERS,
+		.scaler_url = p->flags.scaler_url,
+		.scaler_token_file = p->flags.scaler_token,
 		.store = p->store,
 		.conf = p->conf,
 		.fe = p->fe,

@@ -27,6 +27,11 @@ const struct kube_kind KUBE_CLUSTER = { "starrocks.com/v1", "StarRocksCluster",
 	                                "starrocksclusters" };
 const struct kube_kind KUBE_WAREHOUSE = { "starrocks.com/v1", "StarRocksWarehouse",
 	                                  "starrockswarehouses" };
+const struct kube_kind KUBE_NODE = { "v1", "Node", "nodes" };
+const struct kube_kind KUBE_NODE_CLAIM = { "karpenter.sh/v1", "NodeClaim", "nodeclaims" };
+const struct kube_kind KUBE_SCALED_OBJECT = { "keda.sh/v1alpha1", "ScaledObject", "scaledobjects" };
+const struct kube_kind KUBE_TRIGGER_AUTH = { "keda.sh/v1alpha1", "TriggerAuthentication",
+	                                     "triggerauthentications" };
 
 struct kube_client {
 	const struct kube_config *config;

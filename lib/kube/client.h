@@ -70,7 +70,8 @@ struct kube_ref { /* all borrowed */
 /* The kinds that our programs use. */
 extern const struct kube_kind KUBE_POD, KUBE_SERVICE, KUBE_SECRET, KUBE_CONFIG_MAP, KUBE_PVC,
 	KUBE_EVENT, KUBE_NAMESPACE, KUBE_STATEFUL_SET, KUBE_DEPLOYMENT, KUBE_HPA, KUBE_INGRESS,
-	KUBE_PDB, KUBE_LEASE, KUBE_CLUSTER, KUBE_WAREHOUSE;
+	KUBE_PDB, KUBE_LEASE, KUBE_CLUSTER, KUBE_WAREHOUSE, KUBE_NODE, KUBE_NODE_CLAIM,
+	KUBE_SCALED_OBJECT, KUBE_TRIGGER_AUTH;
 
 /* ret may be NULL where the answer is of no interest. */
 int kube_get(struct kube_client *c, const struct kube_ref *r, json_t **ret, struct err *err);

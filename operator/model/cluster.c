@@ -45,6 +45,11 @@ static const struct data_field scaling_fields[] = {
 	{ "enabled", DATA_BOOL, offsetof(struct model_scaling, enabled), false },
 	{ "minReplicas", DATA_INT, offsetof(struct model_scaling, min), false },
 	{ "maxReplicas", DATA_INT, offsetof(struct model_scaling, max), true },
+	{ "keda.enabled", DATA_BOOL, offsetof(struct model_scaling, keda), false },
+	{ "keda.pollingIntervalSeconds", DATA_INT, offsetof(struct model_scaling, poll_s), false },
+	{ "keda.cooldownSeconds", DATA_INT, offsetof(struct model_scaling, cooldown_s), false },
+	{ "keda.fallbackReplicas", DATA_INT, offsetof(struct model_scaling, fallback), false },
+	{ "keda.authenticationRef", DATA_JSON, offsetof(struct model_scaling, auth), false },
 };
 
 bool model_name_ok(const char *name)
@@ -223,7 +228,9 @@ static int decode_scaling(struct model_cluster *m, struct err *err)
 	m->hpa = json_is_object(hpa);
 	if (!json_is_object(j))
 		return 0;
-	m->scaling.enabled = true;
+	m->scaling.enabled = m->scaling.keda = true;
+	m->scaling.poll_s = 1;
+	m->scaling.cooldown_s = 60;
 	if (data_decode(j, scaling_fields, ARRAY_LEN(scaling_fields), &m->scaling, err) < 0)
 		return err_wrap(err, "spec.starRocksCnSpec.roostAutoscaling");
 	if (m->scaling.min < 0 || m->scaling.max < m->scaling.min ||
@@ -232,6 +239,12 @@ static int decode_scaling(struct model_cluster *m, struct err *err)
 		               "spec.starRocksCnSpec.roostAutoscaling: minReplicas must be 0 or "
 		               "more and not above maxReplicas (at most %d)",
 		               MODEL_REPLICAS_MAX);
+	if (m->scaling.poll_s < 1 || m->scaling.poll_s > 30 || m->scaling.cooldown_s < 0 ||
+	    m->scaling.fallback < 0 || m->scaling.fallback > m->scaling.max)
+		return err_set(err, -EINVAL,
+		               "spec.starRocksCnSpec.roostAutoscaling.keda: pollingIntervalSeconds "
+		               "must be from 1 to 30, cooldownSeconds 0 or more, fallbackReplicas "
+		               "from 1 to maxReplicas");
 	if (m->hpa && m->scaling.enabled)
 		return err_set(err, -EINVAL,
 		               "spec.starRocksCnSpec has autoScalingPolicy and roostAutoscaling: "

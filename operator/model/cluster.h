@@ -41,6 +41,10 @@ struct model_part {
 struct model_scaling { /* roostAutoscaling */
 	bool enabled;
 	int64_t min, max;
+	/* Of the ScaledObject where KEDA is installed. */
+	bool keda;
+	int64_t poll_s, cooldown_s, fallback; /* fallback 0: min, at least 1 */
+	const json_t *auth;                   /* {name, kind} of the user's own, or NULL */
 };
 
 struct model_recovery {

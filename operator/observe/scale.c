@@ -127,6 +127,8 @@ static void answered(struct observe_scale *s, struct kube_client *kube, struct q
 		observe_metric_add(OBSERVE_SCALER_UNKNOWN, 1);
 		return;
 	}
+	autofree char *key = xasprintf("%s/%s", q->ns, q->name);
+	observe_store_wish(s->config.store, key, n, q->replicas);
 	if (n != q->replicas)
 		act(s, kube, q, n);
 }

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/map.h"
 #include "lib/base/vec.h"
 #include "lib/data/json.h"
@@ -16,13 +17,15 @@ struct item {
 
 struct bucket {            /* one cluster */
 	struct map *items; /* "Kind/name" -> struct item */
+	/* The scaler's last wish; real time, 0: none yet */
+	int64_t wanted, wanted_from, wanted_since_ms, wanted_at_ms;
 };
 
 struct observe_store {
 	pthread_mutex_t lock;
 	struct map *buckets;                 /* "ns/name" -> struct bucket */
 	uint64_t round[OBSERVE_WATCHES_MAX]; /* of the list under way */
-	bool synced[OBSERVE_WATCHES_MAX];
+	bool synced[OBSERVE_WATCHES_MAX], present[OBSERVE_WATCHES_MAX];
 	observe_changed_fn changed;
 	void *arg;
 };
@@ -189,6 +192,15 @@ static void sweep(struct observe_store *s, unsigned watch, keys_t *ret_news)
 	vec_free(&empty);
 }
 
+static void everyone(struct observe_store *s, keys_t *ret_news)
+{
+	size_t at = 0;
+	const char *key;
+	void *value;
+	while (map_next(s->buckets, &at, &key, &value))
+		vec_push(ret_news, xstrdup(key));
+}
+
 static void tell(struct observe_store *s, keys_t *keys)
 {
 	for (size_t i = 0; i < keys->n; i++) {
@@ -209,6 +221,9 @@ void observe_store_event(struct observe_store *s, unsigned watch, enum kube_chan
 	else if (change == KUBE_LIST_END) {
 		s->synced[watch] = true;
 		sweep(s, watch, &news);
+		if (!s->present[watch])
+			everyone(s, &news);
+		s->present[watch] = true;
 	} else if (key && put(s, key, watch, (json_t *)(uintptr_t)object, version_of(object),
 	                      change == KUBE_DELETED)) {
 		vec_push(&news, TAKE_PTR(key));
@@ -227,7 +242,48 @@ void observe_store_wrote(struct observe_store *s, unsigned watch, const json_t *
 	pthread_mutex_unlock(&s->lock);
 }
 
+void observe_store_absent(struct observe_store *s, unsigned watch)
+{
+	keys_t news = { 0 };
+	pthread_mutex_lock(&s->lock);
+	s->round[watch]++;
+	s->synced[watch] = true;
+	sweep(s, watch, &news);
+	if (s->present[watch])
+		everyone(s, &news);
+	s->present[watch] = false;
+	pthread_mutex_unlock(&s->lock);
+	tell(s, &news);
+}
+
+void observe_store_wish(struct observe_store *s, const char *key, int64_t wanted, int64_t from)
+{
+	bool news = false;
+	pthread_mutex_lock(&s->lock);
+	struct bucket *b = map_get(s->buckets, key);
+	if (b) {
+		news = b->wanted_at_ms == 0 || b->wanted != wanted;
+		b->wanted_at_ms = clock_real_ms();
+		b->wanted = wanted;
+		if (news) {
+			b->wanted_since_ms = b->wanted_at_ms;
+			b->wanted_from = from;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (news)
+		s->changed(s->arg, key);
+}
+
 /* ---- reading ---- */
+bool observe_store_present(struct observe_store *s, unsigned watch)
+{
+	pthread_mutex_lock(&s->lock);
+	bool present = s->present[watch];
+	pthread_mutex_unlock(&s->lock);
+	return present;
+}
+
 bool observe_store_synced(struct observe_store *s, unsigned n)
 {
 	bool all = true;
@@ -264,6 +320,13 @@ json_t *observe_store_world(struct observe_store *s, const char *key)
 		void *value;
 		world = json_pack("{s:o, s:o, s:o}", "cr", json_deep_copy(cr), "objects", objects,
 		                  "pods", pods);
+		if (b->wanted_at_ms)
+			json_object_set_new(world, "wanted",
+			                    json_pack("{s:I, s:I, s:I, s:I}", "replicas",
+			                              (json_int_t)b->wanted, "from",
+			                              (json_int_t)b->wanted_from, "since_ms",
+			                              (json_int_t)b->wanted_since_ms, "at_ms",
+			                              (json_int_t)b->wanted_at_ms));
 		while (map_next(b->items, &at, &id, &value)) {
 			const struct item *i = value;
 			if (!i->object || i->object == cr)

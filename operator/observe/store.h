@@ -25,10 +25,18 @@ void observe_store_event(struct observe_store *s, unsigned watch, enum kube_chan
 /* The answer to a write of our own, so that the next step sees it; older than what is there: ignored. */
 void observe_store_wrote(struct observe_store *s, unsigned watch, const json_t *object);
 
+/* The kind of a watch is not served here (its CRD is not installed, or we may not read it): counts as listed, holds
+ * nothing. observe_store_present() says which it is; every cluster is told when that changes. */
+void observe_store_absent(struct observe_store *s, unsigned watch);
+bool observe_store_present(struct observe_store *s, unsigned watch);
+
+/* What the scaler wants of a cluster that has `from` compute nodes now; a new number tells the cluster. */
+void observe_store_wish(struct observe_store *s, const char *key, int64_t wanted, int64_t from);
+
 /* Whether each of the first n watches has finished its first list. */
 bool observe_store_synced(struct observe_store *s, unsigned n);
 
-/* {cr, objects {"Kind/name": …}, pods […]}, or NULL when there is no such cluster. */
+/* {cr, objects {"Kind/name": …}, pods […], wanted {replicas, from, since_ms, at_ms} once it was wished}, or NULL when there is no such cluster. */
 json_t *observe_store_world(struct observe_store *s, const char *key);
 /* Each cluster's CR, borrowed for the call, under the lock: keep it short. */
 void observe_store_each(struct observe_store *s, void (*fn)(void *arg, const json_t *cr),

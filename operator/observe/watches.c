@@ -10,13 +10,20 @@
 
 static const struct {
 	const struct kube_kind *kind;
-	bool labelled, metadata_only;
+	bool labelled, metadata_only, optional; /* optional: its CRD may be missing */
 } collections[] = {
-	{ &KUBE_CLUSTER, false, false },   { &KUBE_STATEFUL_SET, true, false },
-	{ &KUBE_DEPLOYMENT, true, false }, { &KUBE_SERVICE, true, false },
-	{ &KUBE_HPA, true, false },        { &KUBE_POD, true, false },
-	{ &KUBE_CONFIG_MAP, true, false }, { &KUBE_INGRESS, true, false },
-	{ &KUBE_PDB, true, false },        { &KUBE_CONFIG_MAP, false, true },
+	{ .kind = &KUBE_CLUSTER },
+	{ .kind = &KUBE_STATEFUL_SET, .labelled = true },
+	{ .kind = &KUBE_DEPLOYMENT, .labelled = true },
+	{ .kind = &KUBE_SERVICE, .labelled = true },
+	{ .kind = &KUBE_HPA, .labelled = true },
+	{ .kind = &KUBE_POD, .labelled = true },
+	{ .kind = &KUBE_CONFIG_MAP, .labelled = true },
+	{ .kind = &KUBE_INGRESS, .labelled = true },
+	{ .kind = &KUBE_PDB, .labelled = true },
+	{ .kind = &KUBE_CONFIG_MAP, .metadata_only = true },
+	{ .kind = &KUBE_SCALED_OBJECT, .labelled = true, .optional = true },
+	{ .kind = &KUBE_TRIGGER_AUTH, .labelled = true, .optional = true },
 };
 enum { KINDS = ARRAY_LEN(collections) };
 
@@ -49,6 +56,13 @@ static void on_change(void *arg, enum kube_change change, json_t *object)
 static void on_trouble(void *arg, int rc, const struct err *err)
 {
 	struct one *o = arg;
+	if (collections[o->number % KINDS].optional &&
+	    (rc == KUBE_NOT_FOUND || rc == KUBE_FORBIDDEN)) {
+		/* The watch goes on asking: that is how a later installation is seen. */
+		observe_store_absent(o->all->config.store, o->number);
+		if (rc == KUBE_NOT_FOUND)
+			return;
+	}
 	observe_metric_add(OBSERVE_WATCH_TROUBLES, 1);
 	/* The same trouble again and again is one line. */
 	if (rc != o->last_trouble && rc != KUBE_GONE)

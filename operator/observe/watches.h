@@ -1,7 +1,8 @@
 /* One thread for each collection that is watched; what they see goes into the store.
  *
  * Per namespace (or once for all): clusters; StatefulSets, Deployments, Services, autoscalers and pods that
- * carry upstream's owner label; the metadata of ConfigMaps. Secrets are never listed.
+ * carry upstream's owner label; KEDA's objects where KEDA is installed, now or later; the metadata of ConfigMaps.
+ * Secrets are never listed.
  * Thread: start and stop from one thread. */
 #ifndef ROOST_OPERATOR_OBSERVE_WATCHES_H
 #define ROOST_OPERATOR_OBSERVE_WATCHES_H

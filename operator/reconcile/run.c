@@ -18,6 +18,7 @@ static void record_free(void *p)
 	struct record *rec = p;
 	json_decref(rec->applied);
 	json_decref(rec->problem);
+	free(rec->scaler_secret);
 	free(rec);
 }
 
@@ -139,6 +140,9 @@ static int complete_world(struct worker *w, const char *key, struct record *rec,
 	if (m->engine)
 		check_token(w, rec, m);
 	json_object_set_new(world, "token", json_boolean(rec->token));
+	json_t *keda = reconcile_keda_world(w, rec, m);
+	if (keda)
+		json_object_set_new(world, "keda", keda);
 	json_t *answer = observe_fe_answer(w->r->config.fe, key);
 	if (answer)
 		json_object_set_new(world, "fe", answer);

@@ -18,6 +18,7 @@ struct reconcile_config {
 	struct render_options options;
 	const char *dns_suffix; /* "svc.cluster.local" or "cluster.local" */
 	unsigned workers;
+	const char *scaler_url, *scaler_token_file; /* may be NULL; borrowed */
 	struct observe_store *store;
 	struct observe_conf *conf;
 	struct observe_fe *fe;

@@ -13,6 +13,7 @@ struct record {          /* what is remembered of one cluster; lost at a restart
 	json_t *problem; /* {reason, message} or NULL */
 	bool token;
 	int64_t token_at_ms;
+	char *scaler_secret; /* the name of the Secret with the scaler's token that is known to exist */
 	unsigned failures;
 };
 
@@ -40,5 +41,12 @@ int reconcile_write_all(struct worker *w, struct record *rec, const json_t *worl
 /* The difference between the CR's status and the plan's; the same outcomes. */
 int reconcile_write_status(struct worker *w, const json_t *world, const json_t *status,
                            int64_t *ret_wait_ms);
+
+/* What the world says of KEDA (keda.c); NULL where it is not installed or there is no scaler. */
+json_t *reconcile_keda_world(const struct worker *w, const struct record *rec,
+                             const struct model_cluster *m);
+/* The Secret that KEDA shows to the scaler, made once for each token. */
+int reconcile_create_scaler_secret(struct worker *w, struct record *rec, const struct kube_ref *ref,
+                                   const json_t *world, struct err *err);
 
 #endif

@@ -142,10 +142,9 @@ static bool ignored(const json_t *live)
 	return v && strcmp(v, "true") == 0;
 }
 
-void reconcile_want(struct step *s, enum render_object what, int64_t replicas)
+void reconcile_want_as(struct step *s, enum render_object what, const struct render_values *values)
 {
 	struct err err = ERR_INIT;
-	struct render_values values = { .replicas = replicas };
 	const json_t *live = reconcile_live(s, what);
 	_cleanup_json_ json_t *desired = NULL;
 	if (live && data_get_str(live, "metadata.deletionTimestamp")) {
@@ -153,7 +152,7 @@ void reconcile_want(struct step *s, enum render_object what, int64_t replicas)
 		               data_get_str(live, "metadata.name"));
 		return;
 	}
-	if (render_object(s->m, what, &values, s->options, &desired, &err) < 0) {
+	if (render_object(s->m, what, values, s->options, &desired, &err) < 0) {
 		reconcile_trouble(s, "InvalidSpec", "%s", err.msg);
 		return;
 	}
@@ -172,6 +171,11 @@ void reconcile_want(struct step *s, enum render_object what, int64_t replicas)
 	json_t *write = json_pack("{s:s, s:s, s:s}", "verb", "apply", "kind", kind, "name", name);
 	json_object_set_new(write, "object", TAKE_PTR(desired));
 	json_array_append_new(s->writes, write);
+}
+
+void reconcile_want(struct step *s, enum render_object what, int64_t replicas)
+{
+	reconcile_want_as(s, what, &(struct render_values){ .replicas = replicas });
 }
 
 void reconcile_unwanted(struct step *s, enum render_object what)
@@ -296,6 +300,7 @@ static void plan_objects(struct step *s)
 		reconcile_want(s, RENDER_CN_HPA, 0);
 	else
 		reconcile_unwanted(s, RENDER_CN_HPA);
+	reconcile_keda(s);
 	if (s->m->part[MODEL_CN].present)
 		retire_cn_set(s);
 	if (recovery == RECOVERY_NONE)

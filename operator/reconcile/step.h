@@ -7,7 +7,8 @@
  * fe {at_ms, ok, error, backends [...], nodes [...], load {...}} as operator/observe/fe.h says, absent while
  * nobody answered; applied {"Kind/name": {desired, live}} digests of the last apply; problem {reason, message}
  * of the last writes, absent when they went through; token: whether the Secret is known to exist; now_ms:
- * real time.
+ * real time; wanted: as operator/observe/store.h says; keda, where it is installed and there is a scaler: {url,
+ * token: the name of the Secret with the scaler's token or absent, have: whether that is known to exist}.
  * The plan (JSON): writes [{verb: create|apply|delete|cost, kind, name, …}], intents [{do, …}] for observe/,
  * status (as it shall be), requeue_ms (absent: when something changes), ask_ms: how soon the FE should be
  * asked again. */

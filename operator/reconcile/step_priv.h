@@ -47,6 +47,7 @@ void reconcile_delete(struct step *s, const char *kind, const json_t *live);
 /* ---- objects ---- */
 /* Applies it unless it is as it shall be; replicas matter to sets of StarRocks nodes only. */
 void reconcile_want(struct step *s, enum render_object what, int64_t replicas);
+void reconcile_want_as(struct step *s, enum render_object what, const struct render_values *values);
 void reconcile_unwanted(struct step *s, enum render_object what);
 
 /* ---- the parts ---- */
@@ -66,6 +67,8 @@ bool reconcile_be_removable(struct step *s);
 void reconcile_ghosts(struct step *s);
 /* Tells what is wrong with a pod, when something is (status.c). */
 void reconcile_blame(struct step *s, const json_t *pod);
+/* KEDA's objects for the compute nodes (autoscale.c). */
+void reconcile_keda(struct step *s);
 /* The status as it shall be (status.c). */
 json_t *reconcile_status(struct step *s);
 json_t *reconcile_status_invalid(const json_t *world, const char *message);

@@ -14,8 +14,9 @@ enum { TOKEN_BYTES = 32, LATER_MS = 1000 };
 static const struct kube_kind *kind_of(const char *kind)
 {
 	static const struct kube_kind *const kinds[] = {
-		&KUBE_STATEFUL_SET, &KUBE_DEPLOYMENT, &KUBE_SERVICE, &KUBE_HPA, &KUBE_POD,
-		&KUBE_SECRET,       &KUBE_CONFIG_MAP, &KUBE_INGRESS, &KUBE_PDB
+		&KUBE_STATEFUL_SET, &KUBE_DEPLOYMENT,    &KUBE_SERVICE,     &KUBE_HPA,
+		&KUBE_POD,          &KUBE_SECRET,        &KUBE_CONFIG_MAP,  &KUBE_INGRESS,
+		&KUBE_PDB,          &KUBE_SCALED_OBJECT, &KUBE_TRIGGER_AUTH
 	};
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (kind && strcmp(kinds[i]->kind, kind) == 0)
@@ -152,6 +153,8 @@ static int write_one(struct worker *w, struct record *rec, const json_t *world, 
 		return apply(w, rec, &ref, write, err);
 	if (strcmp(verb, "create") == 0)
 		return create_token(w, rec, &ref, world, err);
+	if (strcmp(verb, "scaler_secret") == 0)
+		return reconcile_create_scaler_secret(w, rec, &ref, world, err);
 	if (strcmp(verb, "delete") == 0)
 		return remove_object(w, rec, &ref, write, err);
 	return write_cost(w, &ref, write, err);

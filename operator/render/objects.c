@@ -131,7 +131,7 @@ bool render_wanted(const struct model_cluster *m, enum render_object what)
 		return m->engine;
 	if (what == RENDER_CN_HPA && !m->hpa)
 		return false;
-	if (what > RENDER_CN_HPA)
+	if (what > RENDER_CN_KEDA)
 		return render_extra_wanted(m, what);
 	return m->part[render_object_role(what)].present;
 }
@@ -140,6 +140,11 @@ char *render_selector(const char *cluster, enum model_role role)
 {
 	return xasprintf("app.kubernetes.io/component=%s,app.starrocks.ownerreference/name=%s-%s",
 	                 MODEL_ROLE_NAME[role], cluster, MODEL_ROLE_NAME[role]);
+}
+
+static bool is_scaling(enum render_object what)
+{
+	return what == RENDER_CN_HPA || what == RENDER_CN_KEDA_AUTH || what == RENDER_CN_KEDA;
 }
 
 static bool is_set(enum render_object what)
@@ -171,9 +176,12 @@ int render_object(const struct model_cluster *m, enum render_object what,
 			json_object_set_new(ctx, "pod", part);
 	} else if (what == RENDER_TOKEN) {
 		json_object_set_new(ctx, "token", json_string(values->token));
-	} else if (what > RENDER_CN_HPA) {
+	} else if (what > RENDER_CN_KEDA) {
 		rc = render_extra(m, what, options, ctx, err);
-	} else if (what != RENDER_CN_HPA) {
+	} else if (is_scaling(what)) {
+		if (values->scale)
+			json_object_set_new(ctx, "scale", json_deep_copy(values->scale));
+	} else {
 		rc = render_service(m, role, &part, err);
 		if (rc == 0)
 			json_object_set_new(ctx, "service", part);

@@ -24,6 +24,8 @@ enum render_object {
 	RENDER_CN_SERVICE,
 	RENDER_CN_SET,
 	RENDER_CN_HPA,
+	RENDER_CN_KEDA_AUTH, /* KEDA's: where it is installed */
+	RENDER_CN_KEDA,
 	/* The rest belongs to no role: render_object_role() says MODEL_ROLES. */
 	RENDER_PROXY_CONFIG,
 	RENDER_PROXY_SERVICE,
@@ -48,6 +50,8 @@ struct render_options {
 struct render_values {
 	int64_t replicas;  /* of a set: what it shall have now, which may lag behind the CR */
 	const char *token; /* of RENDER_TOKEN */
+	/* of KEDA's objects: min, max, fallback, poll, cooldown, url, secret, authMode, authRef, annotations */
+	const json_t *scale;
 };
 
 /* Parses the templates; once, before threads start. */

@@ -22,6 +22,8 @@ TEMPLATE(cn_search, "cn_search.yaml");
 TEMPLATE(cn_service, "cn_service.yaml");
 TEMPLATE(cn_set, "cn_deployment.yaml");
 TEMPLATE(cn_hpa, "cn_hpa.yaml");
+TEMPLATE(cn_keda_auth, "cn_keda_auth.yaml");
+TEMPLATE(cn_keda, "cn_scaledobject.yaml");
 TEMPLATE(proxy_config, "proxy_config.yaml");
 TEMPLATE(proxy_service, "proxy_service.yaml");
 TEMPLATE(proxy_set, "proxy_deployment.yaml");
@@ -49,6 +51,8 @@ static const struct {
 	[RENDER_CN_SERVICE] = ROW(cn_service, "-cn-service", KUBE_SERVICE, MODEL_CN),
 	[RENDER_CN_SET] = ROW(cn_set, "-cn", KUBE_DEPLOYMENT, MODEL_CN),
 	[RENDER_CN_HPA] = ROW(cn_hpa, "-cn-autoscaler", KUBE_HPA, MODEL_CN),
+	[RENDER_CN_KEDA_AUTH] = ROW(cn_keda_auth, "-cn-scaler", KUBE_TRIGGER_AUTH, MODEL_CN),
+	[RENDER_CN_KEDA] = ROW(cn_keda, "-cn", KUBE_SCALED_OBJECT, MODEL_CN),
 	[RENDER_PROXY_CONFIG] = ROW(proxy_config, "-fe-proxy", KUBE_CONFIG_MAP, MODEL_ROLES),
 	[RENDER_PROXY_SERVICE] = ROW(proxy_service, "-fe-proxy-service", KUBE_SERVICE, MODEL_ROLES),
 	[RENDER_PROXY_SET] = ROW(proxy_set, "-fe-proxy", KUBE_DEPLOYMENT, MODEL_ROLES),
