@@ -180,41 +180,42 @@ def test_hostile_statements_are_refused(engine, statement):
     assert number not in (1105, 2006, 2013), caught.value
 
 
+SECONDS = 120  # for any of them, on a busy machine
 HUGE = {
-    "parentheses": ("SELECT " + "(" * 100_000 + "1" + ")" * 100_000, 10),
-    "parentheses, open": ("SELECT " + "(" * 100_000, 10),
-    "brackets": ("SELECT " + "[" * 50_000 + "1" + "]" * 50_000, 10),
-    "case": ("SELECT " + "CASE WHEN 1=1 THEN " * 20_000 + "1" + " END" * 20_000, 10),
-    "not": ("SELECT " + "NOT " * 100_000 + "TRUE", 10),
-    "minus": ("SELECT " + "- " * 100_000 + "1", 10),
-    "subqueries": ("SELECT * FROM " + "(SELECT * FROM " * 900 + "d.t" + ") x" * 900, 10),
-    "sums of 900": ("SELECT " + "+".join(["1"] * 900), 20),
-    "sums of 100k": ("SELECT " + "+".join(["1"] * 100_000), 20),
-    "ands of 900": ("SELECT count(*) FROM d.t WHERE " + " AND ".join(["k > 0"] * 900), 20),
-    "list of 100k": ("SELECT count(*) FROM d.t WHERE k IN (" + ",".join(map(str, range(100_000))) + ")", 60),
-    "functions of 900": ("SELECT " + "abs(" * 900 + "1" + ")" * 900, 20),
-    "sums of 150": ("SELECT " + "+".join(["k"] * 150) + " FROM d.t", 20),
-    "casts of 150": ("SELECT " + "cast(" * 150 + "k" + " AS BIGINT)" * 150 + " FROM d.t", 20),
-    "arguments of 20k": ("SELECT concat(" + ",".join(["v"] * 20_000) + ") FROM d.t", 20),
-    "list of 10k": ("SELECT count(*) FROM d.t WHERE k IN (" + ",".join(map(str, range(10_000))) + ")", 60),
-    "unions of 900": (" UNION ALL ".join(["SELECT 1"] * 900), 30),
-    "joins of 100": ("SELECT count(*) FROM d.t t0 " + " ".join(f"JOIN d.t t{i} ON t{i}.k = t0.k" for i in range(1, 101)), 60),
-    "joins of 200": ("SELECT count(*) FROM d.t t0 " + " ".join(f"JOIN d.t t{i} ON t{i}.k = t0.k" for i in range(1, 200)), 60),
-    "columns of 20k": ("SELECT " + ",".join(["k"] * 20_000) + " FROM d.t", 60),
-    "quote, open": ("SELECT '" + "x" * 1_000_000, 10),
-    "comments": ("SELECT 1 " + "/* x */" * 100_000, 10),
-    "name": ("SELECT * FROM `" + "x" * 100_000 + "`", 10),
-    "zero byte": ("SELECT 'a\0b', k FROM d.t", 10),
-    "not utf-8": (b"SELECT '\xff\xfe\x80', k FROM d.t", 10),
-    "repeat 2e9": ("SELECT length(repeat('a', 2000000000))", 60),
-    "repeat 2e9 of rows": ("SELECT length(repeat(v, 2000000000)) FROM d.t", 60),
-    "repeat in repeat": ("SELECT length(repeat(repeat(v, 100000), 100000)) FROM d.t", 60),
-    "lpad": ("SELECT length(lpad(v, 2000000000, 'x')) FROM d.t", 60),
-    "range": ("SELECT len(range(2000000000))", 60),
-    "range of rows": ("SELECT count(*) FROM d.t WHERE len(range(k * 1000000000)) > 5", 60),
+    "parentheses": "SELECT " + "(" * 100_000 + "1" + ")" * 100_000,
+    "parentheses, open": "SELECT " + "(" * 100_000,
+    "brackets": "SELECT " + "[" * 50_000 + "1" + "]" * 50_000,
+    "case": "SELECT " + "CASE WHEN 1=1 THEN " * 20_000 + "1" + " END" * 20_000,
+    "not": "SELECT " + "NOT " * 100_000 + "TRUE",
+    "minus": "SELECT " + "- " * 100_000 + "1",
+    "subqueries": "SELECT * FROM " + "(SELECT * FROM " * 900 + "d.t" + ") x" * 900,
+    "sums of 900": "SELECT " + "+".join(["1"] * 900),
+    "sums of 100k": "SELECT " + "+".join(["1"] * 100_000),
+    "ands of 900": "SELECT count(*) FROM d.t WHERE " + " AND ".join(["k > 0"] * 900),
+    "list of 100k": "SELECT count(*) FROM d.t WHERE k IN (" + ",".join(map(str, range(100_000))) + ")",
+    "functions of 900": "SELECT " + "abs(" * 900 + "1" + ")" * 900,
+    "sums of 150": "SELECT " + "+".join(["k"] * 150) + " FROM d.t",
+    "casts of 150": "SELECT " + "cast(" * 150 + "k" + " AS BIGINT)" * 150 + " FROM d.t",
+    "arguments of 20k": "SELECT concat(" + ",".join(["v"] * 20_000) + ") FROM d.t",
+    "list of 10k": "SELECT count(*) FROM d.t WHERE k IN (" + ",".join(map(str, range(10_000))) + ")",
+    "unions of 900": " UNION ALL ".join(["SELECT 1"] * 900),
+    "joins of 100": "SELECT count(*) FROM d.t t0 " + " ".join(f"JOIN d.t t{i} ON t{i}.k = t0.k" for i in range(1, 101)),
+    "joins of 200": "SELECT count(*) FROM d.t t0 " + " ".join(f"JOIN d.t t{i} ON t{i}.k = t0.k" for i in range(1, 200)),
+    "columns of 20k": "SELECT " + ",".join(["k"] * 20_000) + " FROM d.t",
+    "quote, open": "SELECT '" + "x" * 1_000_000,
+    "comments": "SELECT 1 " + "/* x */" * 100_000,
+    "name": "SELECT * FROM `" + "x" * 100_000 + "`",
+    "zero byte": "SELECT 'a\0b', k FROM d.t",
+    "not utf-8": b"SELECT '\xff\xfe\x80', k FROM d.t",
+    "repeat 2e9": "SELECT length(repeat('a', 2000000000))",
+    "repeat 2e9 of rows": "SELECT length(repeat(v, 2000000000)) FROM d.t",
+    "repeat in repeat": "SELECT length(repeat(repeat(v, 100000), 100000)) FROM d.t",
+    "lpad": "SELECT length(lpad(v, 2000000000, 'x')) FROM d.t",
+    "range": "SELECT len(range(2000000000))",
+    "range of rows": "SELECT count(*) FROM d.t WHERE len(range(k * 1000000000)) > 5",
     "group_concat": ("SELECT length(group_concat(repeat(a.v, 1000000))) FROM d.t a, d.t b, d.t c, d.t d, d.t e, d.t f, d.t g, "
-                     "d.t h, d.t i, d.t j, d.t k", 60),
-    "regexp": ("SELECT regexp_like(repeat('a', 1000), '(((a+)+)+)+$b') FROM d.t", 60),
+                     "d.t h, d.t i, d.t j, d.t k"),
+    "regexp": "SELECT regexp_like(repeat('a', 1000), '(((a+)+)+)+$b') FROM d.t",
 }
 
 
@@ -222,10 +223,10 @@ HUGE = {
 def test_huge_statements_are_bounded(engine, name):
     """Answered or refused within a bound; FE with its parser, BE and CN are the processes that they were, and the next
     query works."""
-    statement, seconds = HUGE[name]
+    statement = HUGE[name]
     pids = {n: p.popen.pid for n, p in engine.processes.items()}
     parser = child_of(pids["fe"], "roost-duck")
-    connection = engine.connect(read_timeout=seconds, autocommit=True)
+    connection = engine.connect(read_timeout=SECONDS, autocommit=True)
     start = time.monotonic()
     try:
         with connection.cursor() as cursor:
@@ -240,7 +241,7 @@ def test_huge_statements_are_bounded(engine, name):
                 assert error.args[0] in (1046, 1064, 1116, 1117, 3024), error
     finally:
         connection.close()
-    assert time.monotonic() - start < seconds
+    assert time.monotonic() - start < SECONDS
     for n, process in engine.processes.items():
         assert process.alive() and process.popen.pid == pids[n], f"{n} ended:\n{process.tail()}"
     assert child_of(pids["fe"], "roost-duck") == parser, \

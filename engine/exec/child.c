@@ -147,3 +147,12 @@ int64_t exec_child_rss(pid_t pid)
 	/* Resident without what is shared with files: the library's own code does not count. */
 	return (pages[1] - pages[2]) * sysconf(_SC_PAGESIZE);
 }
+
+int64_t exec_child_cpu_ms(pid_t pid)
+{
+	clockid_t clock;
+	struct timespec used;
+	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) < 0)
+		return -1;
+	return (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}

@@ -53,8 +53,10 @@ int exec_run(struct exec *e, json_t *request, struct deadline by, bool (*should_
              void *arg, json_t **ret_reply, struct err *err);
 
 /* The parser's calls; -EINVAL is the statement's fault, with the parser's message for the user; others
- * (-ETIMEDOUT, -EPIPE when the statement killed the child, …) are not. By EXEC_PARSE_MS at the latest. */
-enum { EXEC_PARSE_MS = 5000 };
+ * (-ETIMEDOUT, -EPIPE when the statement killed the child, …) are not. A statement that the child has worked on for
+ * EXEC_PARSE_CPU_MS of processor time ends with the child; the wait for a turn and on a busy machine ends with
+ * EXEC_PARSE_MS. */
+enum { EXEC_PARSE_CPU_MS = 5000, EXEC_PARSE_MS = 60000 };
 /* *ret_ast: json_serialize_sql()'s object {"error":false,"statements":[…]}. */
 int exec_parse(struct exec *e, const char *sql, json_t **ret_ast, struct err *err);
 /* The way back: ast (borrowed) is such an object, or one statement of it. */

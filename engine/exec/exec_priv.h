@@ -17,6 +17,14 @@ struct exec_call {
 	struct exec_call *next;
 };
 
+/* What the child has worked for one request, as its supervisor saw it. */
+struct exec_use {
+	int64_t id;
+	int64_t from_ms; /* processor time of the child when the request was first seen */
+	int64_t cpu_ms;  /* and at the last look that found it moved */
+	int64_t moved_ms;
+};
+
 struct exec {
 	/* Set by open. */
 	enum exec_mode mode;
@@ -43,6 +51,7 @@ struct exec {
 	/* The supervising thread's own. */
 	struct buf in;
 	int64_t started_ms, start_at_ms, pause_ms;
+	struct exec_use use; /* of a parser */
 };
 
 /* child.c */
@@ -56,6 +65,8 @@ int exec_child_send(int fd, const void *data, size_t len, struct deadline by, st
 void exec_child_end(pid_t pid, char *text, size_t size);
 /* Bytes of its own that are resident; 0 when unknown. */
 int64_t exec_child_rss(pid_t pid);
+/* Processor time that it has used; -1 when unknown. */
+int64_t exec_child_cpu_ms(pid_t pid);
 
 /* supervise.c */
 void *exec_supervise(void *exec);

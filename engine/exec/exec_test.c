@@ -204,6 +204,46 @@ static void a_killed_parser_comes_back(void **state)
 	}
 }
 
+static void *stop_for_a_while(void *arg)
+{
+	pid_t pid = *(pid_t *)arg;
+	(void)kill(pid, SIGSTOP);
+	clock_sleep_ms(6000);
+	(void)kill(pid, SIGCONT);
+	return NULL;
+}
+
+/* A busy machine gives the child its turn late: that is nobody's fault and costs nobody the parser. */
+static void a_late_parser_is_kept(void **state)
+{
+	(void)state;
+	struct err err = ERR_INIT;
+	struct exec_stats before, after;
+	_cleanup_json_ json_t *ast = NULL, *late = NULL;
+	assert_int_equal(exec_parse(parser, "SELECT 1", &ast, &err), 0);
+	exec_stats(parser, &before);
+	pthread_t t;
+	assert_int_equal(pthread_create(&t, NULL, stop_for_a_while, &before.pid), 0);
+	clock_sleep_ms(200);
+	assert_int_equal(exec_parse(parser, "SELECT 2", &late, &err), 0);
+	(void)pthread_join(t, NULL);
+	exec_stats(parser, &after);
+	assert_int_equal(after.pid, before.pid);
+}
+
+static void a_statement_that_takes_too_much_ends(void **state)
+{
+	(void)state;
+	struct err err = ERR_INIT;
+	_cleanup_json_ json_t *columns = NULL, *good = NULL;
+	/* Folded while it is planned: some 40 s of work. */
+	assert_int_equal(exec_types(parser, NULL,
+	                            "SELECT levenshtein(repeat('a', 100000), repeat('b', 100000))",
+	                            &columns, &err),
+	                 -ETIMEDOUT);
+	assert_int_equal(exec_parse(parser, "SELECT 1", &good, &err), 0);
+}
+
 struct client {
 	struct exec *e;
 	const char *sql;
@@ -497,6 +537,8 @@ int main(void)
 		cmocka_unit_test(the_parser_parses),
 		cmocka_unit_test(a_hostile_statement_costs_the_child_at_most),
 		cmocka_unit_test(a_killed_parser_comes_back),
+		cmocka_unit_test(a_late_parser_is_kept),
+		cmocka_unit_test(a_statement_that_takes_too_much_ends),
 		cmocka_unit_test(tasks_run_at_once),
 		cmocka_unit_test(a_killed_executor_fails_its_tasks_only),
 		cmocka_unit_test(who_is_to_be_alone_is),

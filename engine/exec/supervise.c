@@ -19,6 +19,8 @@ enum {
 	PAUSE_MIN_MS = 50, /* between children */
 	PAUSE_MAX_MS = 5000,
 	ABANDONED_MS = 30000, /* a request that ignores its interrupt this long costs the child */
+	STILL_MS =
+		10000, /* a parser with a statement that uses no processor time this long is stuck */
 	READ_MAX = 256 * 1024,
 };
 
@@ -180,23 +182,44 @@ static bool read_child(struct exec *e)
 	}
 }
 
+/* A parser works on one statement at a time; NULL, or why that one is to end with it. Time on the wall says nothing
+ * about a statement: on a busy machine its turn on a processor comes late. */
+static const char *parser_stuck(struct exec *e, int64_t id, int64_t now)
+{
+	int64_t cpu = exec_child_cpu_ms(e->pid);
+	struct exec_use *u = &e->use;
+	if (id != u->id) {
+		*u = (struct exec_use){ id, cpu, cpu, now };
+	} else if (cpu > u->cpu_ms) {
+		u->cpu_ms = cpu;
+		u->moved_ms = now;
+	}
+	if (cpu >= 0 && cpu - u->from_ms > EXEC_PARSE_CPU_MS)
+		return "the statement takes too much time";
+	return now - u->moved_ms > STILL_MS ? "the parser process stands still" : NULL;
+}
+
 /* Memory and time; may end the child. */
 static void watch_child(struct exec *e)
 {
 	int64_t rss = exec_child_rss(e->pid), now = clock_mono_ms(), oldest = INT64_MAX;
 	(void)pthread_mutex_lock(&e->lock);
 	e->stats.rss = rss;
+	int64_t parsing = e->mode == EXEC_PARSER && e->ready && e->calls ? e->calls->id : 0;
 	for (const struct exec_call *c = e->calls; c; c = c->next)
 		if (c->abandoned && c->abandoned_ms < oldest)
 			oldest = c->abandoned_ms;
 	(void)pthread_mutex_unlock(&e->lock);
 	int64_t patience = e->mode == EXEC_PARSER ? 0 : ABANDONED_MS;
+	const char *stuck = parsing ? parser_stuck(e, parsing, now) : NULL;
 	if (rss > e->rss_limit) {
 		autofree char *why =
 			xasprintf("Memory of %s exceed limit. Used: %" PRId64 ", Limit: %" PRId64
 		                  ". Mem usage has exceed the limit of the process",
 		                  e->group, rss, e->rss_limit);
 		lose_child(e, RPC_E_OOM, why);
+	} else if (stuck) {
+		lose_child(e, RPC_E_TIMEOUT, stuck);
 	} else if (oldest != INT64_MAX && now - oldest >= patience) {
 		lose_child(e, RPC_E_CRASHED, "the executor process does not stop a request");
 	} else if (!e->ready && now - e->started_ms > START_MS) {
