@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "scaler/serve/serve.h"
+#include "scaler/sim/sim.h"
 #include "scaler/source/config.h"
 #include "scaler/source/discover.h"
 
@@ -24,7 +25,7 @@ struct flags {
 	const char *kubeconfig, *namespaces, *token_file;
 };
 
-static const char usage[] = "usage: roost-scaler [flags]\n"
+static const char usage[] = "usage: roost-scaler [flags], or roost-scaler sim [flags]\n"
 			    "  --config FILE        clusters to ask, tokenFile, maxAge (YAML)\n"
 			    "  --kubeconfig FILE    find clusters from StarRocksClusters (in a "
 			    "pod: without this flag)\n"
@@ -55,10 +56,6 @@ static int parse_flags(int argc, char **argv, struct flags *f)
 	const char **const to[] = { &f->config,    &f->listen,     &f->tls_cert,   &f->tls_key,
 		                    &f->client_ca, &f->kubeconfig, &f->namespaces, &f->token_file };
 	int which = 0;
-	if (argc > 1 && strcmp(argv[1], "sim") == 0) {
-		fprintf(stderr, "roost-scaler: sim is not built yet (issue 5)\n");
-		return EXIT_USAGE + 1;
-	}
 	for (int c; (c = getopt_long(argc, argv, "", options, &which)) != -1;) {
 		if (c == 'h') {
 			fputs(usage, stdout);
@@ -168,6 +165,8 @@ int main(int argc, char **argv)
 	sigset_t ends;
 	int caught = 0;
 	log_init("roost-scaler");
+	if (argc > 1 && strcmp(argv[1], "sim") == 0)
+		return sim_main(argc - 1, argv + 1);
 	int exit_code = parse_flags(argc, argv, &f);
 	if (exit_code)
 		return exit_code - 1;
