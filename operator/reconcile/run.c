@@ -19,6 +19,7 @@ static void record_free(void *p)
 	json_decref(rec->applied);
 	json_decref(rec->problem);
 	free(rec->scaler_secret);
+	json_decref(rec->events);
 	free(rec);
 }
 
@@ -143,6 +144,7 @@ static int complete_world(struct worker *w, const char *key, struct record *rec,
 	json_t *keda = reconcile_keda_world(w, rec, m);
 	if (keda)
 		json_object_set_new(world, "keda", keda);
+	reconcile_add_warnings(w, world);
 	json_t *answer = observe_fe_answer(w->r->config.fe, key);
 	if (answer)
 		json_object_set_new(world, "fe", answer);
@@ -166,19 +168,37 @@ static void log_problem(const char *key, const json_t *before, const json_t *now
 		         data_get_str(now, "message"));
 }
 
-/* Writes, then status. A refused write shows in the status of this very round. */
+/* What the store holds now: the server's answers to our writes among it. The CR stays the one that was acted
+ * on, so that no status tells of a generation whose writes have not been made. */
+static void renew(struct worker *w, const char *key, json_t *world)
+{
+	_cleanup_json_ json_t *now = observe_store_world(w->r->config.store, key);
+	if (!now)
+		return;
+	json_object_set(world, "objects", json_object_get(now, "objects"));
+	json_object_set(world, "pods", json_object_get(now, "pods"));
+}
+
+/* Writes, then the status of what they led to: a refused write shows in this very round, and an object that was
+ * just changed is not taken for a settled one. */
 static int carry_out(struct worker *w, const char *key, struct record *rec, json_t *world,
                      json_t **plan, int64_t *ret_wait_ms)
 {
 	_cleanup_json_ json_t *before = rec->problem ? json_incref(rec->problem) : NULL;
 	struct err err = ERR_INIT;
+	bool wrote = json_array_size(json_object_get(*plan, "writes")) > 0;
 	int rc = reconcile_write_all(w, rec, world, *plan, ret_wait_ms);
 	log_problem(key, before, rec->problem);
-	if (!json_equal(before, rec->problem) && (before || rec->problem)) {
+	if (wrote || !json_equal(before, rec->problem)) {
 		json_t *second = NULL;
+		renew(w, key, world);
+		json_object_set_new(world, "applied", json_deep_copy(rec->applied));
+		json_object_set_new(world, "token", json_boolean(rec->token));
 		json_object_del(world, "problem");
 		if (rec->problem)
 			json_object_set_new(world, "problem", json_deep_copy(rec->problem));
+		if (rc == WRITE_LATER)
+			json_object_set_new(world, "unwritten", json_true());
 		if (reconcile_step(world, &w->r->config.options, &second, &err) == 0) {
 			json_decref(*plan);
 			*plan = second;
@@ -186,6 +206,8 @@ static int carry_out(struct worker *w, const char *key, struct record *rec, json
 	}
 	int status_rc =
 		reconcile_write_status(w, world, json_object_get(*plan, "status"), ret_wait_ms);
+	if (status_rc == 0)
+		reconcile_write_events(w, rec, world, *plan);
 	return rc ? rc : status_rc;
 }
 

@@ -15,6 +15,9 @@ struct record {          /* what is remembered of one cluster; lost at a restart
 	int64_t token_at_ms;
 	char *scaler_secret; /* the name of the Secret with the scaler's token that is known to exist */
 	unsigned failures;
+	json_t *events; /* those told lately, by digest (events.c) */
+	int64_t events_at_ms;
+	int events_left;
 };
 
 struct worker {
@@ -48,5 +51,10 @@ json_t *reconcile_keda_world(const struct worker *w, const struct record *rec,
 /* The Secret that KEDA shows to the scaler, made once for each token. */
 int reconcile_create_scaler_secret(struct worker *w, struct record *rec, const struct kube_ref *ref,
                                    const json_t *world, struct err *err);
+/* Tells the plan's events; nothing fails by it. */
+void reconcile_write_events(struct worker *w, struct record *rec, const json_t *world,
+                            const json_t *plan);
+/* world.warnings, asked of the server only while something is stuck. */
+void reconcile_add_warnings(struct worker *w, json_t *world);
 
 #endif

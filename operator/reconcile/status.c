@@ -8,112 +8,8 @@
 #include "lib/data/json.h"
 #include "operator/reconcile/step_priv.h"
 
-enum { NOT_READY_PATIENCE_MS = 15000 };
-
 static const char *const status_key[MODEL_ROLES] = { "starRocksFeStatus", "starRocksBeStatus",
 	                                             "starRocksCnStatus" };
-
-/* ---- what is wrong with a pod ---- */
-struct blame {
-	char reason[64];
-	char message[256];
-};
-
-static bool blame_waiting(const json_t *statuses, struct blame *b)
-{
-	size_t i;
-	const json_t *c;
-	json_array_foreach((json_t *)(uintptr_t)statuses, i, c)
-	{
-		const char *reason = data_get_str(c, "state.waiting.reason");
-		const char *message = data_get_str(c, "state.waiting.message");
-		const char *container = data_get_str(c, "name");
-		if (!reason || strcmp(reason, "ContainerCreating") == 0 ||
-		    strcmp(reason, "PodInitializing") == 0)
-			continue;
-		snprintf(b->reason, sizeof(b->reason), "%s", reason);
-		snprintf(b->message, sizeof(b->message), "container %s: %s",
-		         container ? container : "", message ? message : reason);
-		return true;
-	}
-	return false;
-}
-
-static const json_t *condition_of(const json_t *object, const char *type)
-{
-	size_t i;
-	const json_t *c;
-	json_array_foreach(data_get(object, "status.conditions"), i, c)
-	{
-		const char *t = data_get_str(c, "type");
-		if (t && strcmp(t, type) == 0)
-			return c;
-	}
-	return NULL;
-}
-
-static bool is_false(const json_t *condition)
-{
-	const char *status = data_get_str(condition, "status");
-	return status && strcmp(status, "False") == 0;
-}
-
-static bool blame_not_ready(const json_t *pod, int64_t now, struct blame *b)
-{
-	const json_t *ready = condition_of(pod, "Ready");
-	const char *since = data_get_str(ready, "lastTransitionTime");
-	int64_t at = 0;
-	size_t i;
-	const json_t *c;
-	if (!is_false(ready) || !since || clock_from_rfc3339(since, &at) < 0 ||
-	    now - at < NOT_READY_PATIENCE_MS)
-		return false;
-	json_array_foreach(data_get(pod, "status.containerStatuses"), i, c)
-	{
-		if (!data_get_bool(c, "started", false) || data_get_bool(c, "ready", false))
-			continue;
-		snprintf(b->reason, sizeof(b->reason), "ProbeFailing");
-		snprintf(b->message, sizeof(b->message), "container %s: the readiness probe fails",
-		         data_get_str(c, "name") ? data_get_str(c, "name") : "");
-		return true;
-	}
-	return false;
-}
-
-static bool blame_pod(const json_t *pod, int64_t now, struct blame *b)
-{
-	const json_t *scheduled = condition_of(pod, "PodScheduled");
-	const char *phase = data_get_str(pod, "status.phase");
-	const char *why = data_get_str(scheduled, "message");
-	if (data_get_str(pod, "metadata.deletionTimestamp"))
-		return false;
-	if (is_false(scheduled)) {
-		const char *reason = data_get_str(scheduled, "reason");
-		snprintf(b->reason, sizeof(b->reason), "%s", reason ? reason : "Unschedulable");
-		snprintf(b->message, sizeof(b->message), "%s", why ? why : "no node takes the pod");
-		return true;
-	}
-	if (blame_waiting(data_get(pod, "status.initContainerStatuses"), b) ||
-	    blame_waiting(data_get(pod, "status.containerStatuses"), b))
-		return true;
-	if (phase && strcmp(phase, "Failed") == 0) {
-		const char *reason = data_get_str(pod, "status.reason");
-		const char *message = data_get_str(pod, "status.message");
-		snprintf(b->reason, sizeof(b->reason), "%s", reason ? reason : "PodFailed");
-		snprintf(b->message, sizeof(b->message), "%s",
-		         message ? message : "the pod has failed");
-		return true;
-	}
-	return blame_not_ready(pod, now, b);
-}
-
-void reconcile_blame(struct step *s, const json_t *pod)
-{
-	struct blame b = { .reason = "" };
-	if (blame_pod(pod, s->now_ms, &b))
-		reconcile_trouble(s, b.reason, "pod %s: %s", data_get_str(pod, "metadata.name"),
-		                  b.message);
-}
 
 /* ---- one role ---- */
 static int by_name(const void *a, const void *b)
@@ -140,7 +36,7 @@ struct count {
 	char blamed[256]; /* the pod */
 };
 
-static void count_pods(const struct step *s, enum model_role role, struct count *c)
+static void count_pods(struct step *s, enum model_role role, struct count *c)
 {
 	size_t i;
 	const json_t *pod;
@@ -156,7 +52,8 @@ static void count_pods(const struct step *s, enum model_role role, struct count 
 			vec_push(&c->failed, name);
 		else
 			vec_push(&c->creating, name);
-		if (!c->blame.reason[0] && blame_pod(pod, s->now_ms, &c->blame))
+		if (!c->blame.reason[0] && (reconcile_pod_blame(pod, s->now_ms, &c->blame) ||
+		                            reconcile_warned(s, pod, &c->blame)))
 			snprintf(c->blamed, sizeof(c->blamed), "%s", name);
 	}
 }
@@ -198,14 +95,24 @@ static void cn_fields(const struct step *s, json_t *out)
 	}
 }
 
-static void replica_failure(struct step *s, enum model_role role)
+/* Pods that could not be made at all: a Deployment has a condition for it, a StatefulSet only Events. */
+static void set_failure(struct step *s, enum model_role role)
 {
-	const json_t *c = condition_of(reconcile_live(s, RENDER_ROLE_SET(role)), "ReplicaFailure");
-	const char *status = data_get_str(c, "status");
+	const json_t *set = reconcile_live(s, RENDER_ROLE_SET(role));
+	const json_t *c = reconcile_condition(set, "ReplicaFailure");
+	const json_t *late = reconcile_condition(set, "Progressing");
 	const char *message = data_get_str(c, "message");
-	if (status && strcmp(status, "True") == 0)
-		reconcile_trouble(s, "ReplicaFailure", "%s",
-		                  message ? message : "pods cannot be created");
+	const char *reason = data_get_str(c, "reason");
+	const char *late_reason = data_get_str(late, "reason");
+	struct blame b = { 0 };
+	if (reconcile_condition_is(c, "True"))
+		reconcile_trouble(
+			s, reconcile_failure_reason(reason ? reason : "ReplicaFailure", message),
+			"%s", message ? message : "pods cannot be created");
+	else if (reconcile_warned(s, set, &b))
+		reconcile_trouble(s, b.reason, "%s", b.message);
+	if (reconcile_condition_is(late, "False") && late_reason)
+		reconcile_trouble(s, late_reason, "%s", data_get_str(late, "message"));
 }
 
 /* *ret_running: whether the role is all there. */
@@ -231,7 +138,9 @@ static json_t *role_status(struct step *s, enum model_role role, const char **re
 			json_sprintf("pod %s: %s: %s", c.blamed, c.blame.reason, c.blame.message));
 		reconcile_trouble(s, c.blame.reason, "pod %s: %s", c.blamed, c.blame.message);
 	}
-	replica_failure(s, role);
+	if (c.blame.again_ms)
+		reconcile_requeue(s, c.blame.again_ms);
+	set_failure(s, role);
 	put_names(out, "runningInstances", c.ready.v, c.ready.n);
 	put_names(out, "creatingInstances", c.creating.v, c.creating.n);
 	put_names(out, "failedInstances", c.failed.v, c.failed.n);
@@ -285,6 +194,19 @@ static void condition(json_t *list, const json_t *before, int64_t now, int64_t g
 	                                      "observedGeneration", (json_int_t)generation));
 }
 
+/* Troubles that time may mend by itself; of the others kstatus (Flux, Argo CD) is told that waiting is no use. */
+static bool transient(const char *reason)
+{
+	static const char *const list[] = { "Unschedulable",      "ProbeFailing",
+		                            "QuotaExceeded",      "FailedCreate",
+		                            "ErrImagePull",       "FailedMount",
+		                            "FailedAttachVolume", "ProvisioningFailed" };
+	for (size_t i = 0; i < ARRAY_LEN(list); i++)
+		if (strcmp(list[i], reason) == 0)
+			return true;
+	return false;
+}
+
 static json_t *conditions(const json_t *cr, int64_t now, int64_t generation, const char *reason,
                           const char *message, const char *waiting)
 {
@@ -299,6 +221,8 @@ static json_t *conditions(const json_t *cr, int64_t now, int64_t generation, con
 	          progressing ? "Waiting" : "Settled", progressing ? waiting : "");
 	condition(list, before, now, generation, "Degraded", degraded,
 	          degraded ? reason : "AsExpected", degraded ? message : "");
+	if (degraded && !transient(reason))
+		condition(list, before, now, generation, "Stalled", true, reason, message);
 	return list;
 }
 
@@ -318,13 +242,15 @@ json_t *reconcile_status(struct step *s)
 	const char *phase = "running";
 	const json_t *recovery = data_get(s->m->cr, "status.disasterRecoveryStatus");
 	take_problem(s);
+	if (data_get_bool(s->world, "unwritten", false))
+		reconcile_wait(s, "changes are on their way to the API server");
 	for (int r = 0; r < MODEL_ROLES; r++) {
 		const char *role_phase = NULL;
 		if (!s->m->part[r].present)
 			continue;
 		json_object_set_new(status, status_key[r],
 		                    role_status(s, (enum model_role)r, &role_phase));
-		if (strcmp(phase, "running") == 0)
+		if (strcmp(phase, "running") == 0 || strcmp(role_phase, "failed") == 0)
 			phase = role_phase;
 	}
 	if (recovery)

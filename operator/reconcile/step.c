@@ -310,8 +310,8 @@ static void plan_objects(struct step *s)
 /* ---- the step ---- */
 static json_t *plan_of(struct step *s, json_t *status)
 {
-	json_t *plan = json_pack("{s:o, s:o, s:o}", "writes", s->writes, "intents", s->intents,
-	                         "status", status);
+	json_t *plan = json_pack("{s:o, s:o, s:o, s:o}", "writes", s->writes, "intents", s->intents,
+	                         "events", s->events, "status", status);
 	if (s->requeue_ms)
 		json_object_set_new(plan, "requeue_ms", json_integer(s->requeue_ms));
 	if (s->ask_ms)
@@ -336,15 +336,19 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 		          .options = options,
 		          .now_ms = data_get_int(world, "now_ms", 0),
 		          .writes = json_array(),
-		          .intents = json_array() };
+		          .intents = json_array(),
+		          .events = json_array() };
 	struct err why = ERR_INIT;
 	if (!json_is_object(json_object_get(world, "cr"))) {
 		json_decref(s.writes);
 		json_decref(s.intents);
+		json_decref(s.events);
 		return err_set(err, -EINVAL, "the recorded world has no cr");
 	}
 	if (model_cluster_decode(json_object_get(world, "cr"), &m, &why) < 0) {
-		*ret_plan = plan_of(&s, reconcile_status_invalid(world, why.msg));
+		json_t *invalid = reconcile_status_invalid(world, why.msg);
+		reconcile_transitions(&s, invalid);
+		*ret_plan = plan_of(&s, invalid);
 		return 0;
 	}
 	s.m = m;
@@ -358,6 +362,7 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 	reconcile_ghosts(&s);
 	json_t *status = reconcile_status(&s);
 	reconcile_extras_status(&s, status);
+	reconcile_transitions(&s, status);
 	*ret_plan = plan_of(&s, status);
 	return 0;
 }

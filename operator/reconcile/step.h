@@ -8,10 +8,12 @@
  * nobody answered; applied {"Kind/name": {desired, live}} digests of the last apply; problem {reason, message}
  * of the last writes, absent when they went through; token: whether the Secret is known to exist; now_ms:
  * real time; wanted: as operator/observe/store.h says; keda, where it is installed and there is a scaler: {url,
- * token: the name of the Secret with the scaler's token or absent, have: whether that is known to exist}.
+ * token: the name of the Secret with the scaler's token or absent, have: whether that is known to exist};
+ * warnings {"Kind/name": {reason, message}}: the last Warning event of what is stuck for no reason
+ * that its status tells; unwritten: the last round's writes did not all reach the server.
  * The plan (JSON): writes [{verb: create|apply|delete|cost, kind, name, …}], intents [{do, …}] for observe/,
- * status (as it shall be), requeue_ms (absent: when something changes), ask_ms: how soon the FE should be
- * asked again. */
+ * events [{type, reason, message}], status (as it shall be), requeue_ms (absent: when something changes),
+ * ask_ms: how soon the FE should be asked again. */
 #ifndef ROOST_OPERATOR_RECONCILE_STEP_H
 #define ROOST_OPERATOR_RECONCILE_STEP_H
 
@@ -22,6 +24,9 @@
 
 int reconcile_step(const json_t *world, const struct render_options *options, json_t **ret_plan,
                    struct err *err);
+
+/* How soon to look at the events of an object whose status does not tell why it is stuck; 0: it is not. */
+int64_t reconcile_suspect_ms(const json_t *object, int64_t now_ms);
 
 /* Digest of what an object shall be, and of those same fields as the server has them: a difference between
  * now and the last apply is drift. Sixteen hex digits and a NUL. */

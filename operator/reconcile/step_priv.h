@@ -12,7 +12,7 @@ struct step {
 	const struct model_cluster *m;
 	const struct render_options *options;
 	int64_t now_ms;
-	json_t *writes, *intents;
+	json_t *writes, *intents, *events;
 	int64_t requeue_ms, ask_ms; /* 0: none */
 	/* The first trouble is the one that is told: Degraded. */
 	char reason[64];
@@ -49,6 +49,26 @@ void reconcile_delete(struct step *s, const char *kind, const json_t *live);
 void reconcile_want(struct step *s, enum render_object what, int64_t replicas);
 void reconcile_want_as(struct step *s, enum render_object what, const struct render_values *values);
 void reconcile_unwanted(struct step *s, enum render_object what);
+/* Something that a person reads in `kubectl describe`: Normal or Warning, a reason in one word. Told once a
+ * while however often it is said (events.c). Never with what a Secret holds. */
+void reconcile_event(struct step *s, const char *type, const char *reason, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* ---- blame (blame.c) ---- */
+struct blame {
+	char reason[64];
+	char message[256];
+	int64_t again_ms; /* not to blame yet: look again then; 0: no need */
+};
+/* NULL when the object has no such condition. */
+const json_t *reconcile_condition(const json_t *object, const char *type);
+bool reconcile_condition_is(const json_t *condition, const char *value);
+/* Whether something is wrong with the pod by its own status. */
+bool reconcile_pod_blame(const json_t *pod, int64_t now_ms, struct blame *b);
+void reconcile_blame(struct step *s, const json_t *pod);
+/* What only Events tell (mounts, claims, pods that cannot be made), as world.warnings has it. */
+bool reconcile_warned(struct step *s, const json_t *object, struct blame *b);
+const char *reconcile_failure_reason(const char *reason, const char *message);
 
 /* ---- the parts ---- */
 /* The FE proxy, the Ingress, disruption budgets (extras.c). */
@@ -65,12 +85,12 @@ int64_t reconcile_cn_replicas(struct step *s);
 /* Backends that hold no tablets any more, or were never there: whether the BE set may go. */
 bool reconcile_be_removable(struct step *s);
 void reconcile_ghosts(struct step *s);
-/* Tells what is wrong with a pod, when something is (status.c). */
-void reconcile_blame(struct step *s, const json_t *pod);
 /* KEDA's objects for the compute nodes (autoscale.c). */
 void reconcile_keda(struct step *s);
 /* The status as it shall be (status.c). */
 json_t *reconcile_status(struct step *s);
 json_t *reconcile_status_invalid(const json_t *world, const char *message);
+/* What the new status says that the old one did not, as events (events.c). */
+void reconcile_transitions(struct step *s, const json_t *status);
 
 #endif

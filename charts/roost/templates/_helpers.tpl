@@ -62,6 +62,9 @@ capabilities: {drop: [ALL]}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list, create, patch]
 {{- end -}}
 
 {{- define "roost.scalerRules" -}}
