@@ -70,8 +70,19 @@ static void template_rules(void **state)
 /* ---- no path that the CRDs do not have: a slip would drop a field in silence ---- */
 static int check_path(void *arg, const char *path)
 {
+	/* What render_object() puts into the context; the name of anything else would drop its key. */
+	static const char *const roots[] = { "name",    "namespace", "owner",   "spec",
+		                             "pod",     "proxy",     "service", "scale",
+		                             "ingress", "replicas",  "token",   "maxUnavailable" };
 	const json_t *at = arg;
-	struct str rest = str_of(path), part;
+	struct str rest = str_of(path), part = rest;
+	bool known = false;
+	for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
+		size_t n = strlen(roots[i]);
+		known = known || (strncmp(path, roots[i], n) == 0 && (!path[n] || path[n] == '.'));
+	}
+	if (!known)
+		fail_msg("${%s}: render_object() has no such value", path);
 	if (strncmp(path, "spec.", 5) != 0)
 		return 0;
 	while (str_split(&rest, '.', &part)) {
