@@ -9,6 +9,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "scaler/policy/log.h"
 #include "scaler/serve/serve.h"
 #include "scaler/sim/sim.h"
 #include "scaler/source/config.h"
@@ -22,20 +23,41 @@ enum { EXIT_USAGE = 2 };
 
 struct flags {
 	const char *config, *listen, *tls_cert, *tls_key, *client_ca;
-	const char *kubeconfig, *namespaces, *token_file;
+	const char *kubeconfig, *namespaces, *token_file, *decision_log;
 };
 
-static const char usage[] = "usage: roost-scaler [flags], or roost-scaler sim [flags]\n"
-			    "  --config FILE        clusters to ask, tokenFile, maxAge (YAML)\n"
-			    "  --kubeconfig FILE    find clusters from StarRocksClusters (in a "
-			    "pod: without this flag)\n"
-			    "  --namespace A,B      only in these namespaces (all)\n"
-			    "  --listen HOST:PORT   where to answer (127.0.0.1:9091)\n"
-			    "  --token-file FILE    bearer token that callers must send; needed "
-			    "but on a loopback address\n"
-			    "  --tls-cert FILE --tls-key FILE    answer over TLS\n"
-			    "  --client-ca FILE     callers must have a certificate of this CA\n"
-			    "  --help\n";
+static const char usage[] =
+	"usage: roost-scaler [flags], or roost-scaler sim [flags]\n"
+	"  --config FILE        clusters to ask, tokenFile, maxAge (YAML)\n"
+	"  --kubeconfig FILE    find clusters from StarRocksClusters (in a "
+	"pod: without this flag)\n"
+	"  --namespace A,B      only in these namespaces (all)\n"
+	"  --listen HOST:PORT   where to answer (127.0.0.1:9091)\n"
+	"  --token-file FILE    bearer token that callers must send; needed "
+	"but on a loopback address\n"
+	"  --tls-cert FILE --tls-key FILE    answer over TLS\n"
+	"  --client-ca FILE     callers must have a certificate of this CA\n"
+	"  --decision-log FILE  append each change of mind, with all that it was "
+	"made from; \"-\": stderr\n"
+	"  --help\n"
+	"       roost-scaler replay FILE    make the decisions of a log anew\n";
+
+/* What the log's lines give with this program; 1 when a line came out otherwise. */
+static int replay(int argc, char **argv)
+{
+	struct err err = ERR_INIT;
+	size_t lines = 0;
+	if (argc != 3) {
+		fprintf(stderr, "usage: roost-scaler replay FILE\n");
+		return EXIT_USAGE;
+	}
+	int rc = policy_log_replay(argv[2], stdout, &lines, &err);
+	if (rc < 0)
+		fprintf(stderr, "roost-scaler: %s\n", err.msg);
+	else
+		fprintf(stderr, "replayed %zu decisions, %d differ\n", lines, rc);
+	return rc ? 1 : 0;
+}
 
 /* 0, or what to exit with + 1. */
 static int parse_flags(int argc, char **argv, struct flags *f)
@@ -49,12 +71,14 @@ static int parse_flags(int argc, char **argv, struct flags *f)
 		{ "kubeconfig", required_argument, NULL, 'u' },
 		{ "namespace", required_argument, NULL, 'n' },
 		{ "token-file", required_argument, NULL, 't' },
+		{ "decision-log", required_argument, NULL, 'd' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char **const to[] = { &f->config,    &f->listen,     &f->tls_cert,   &f->tls_key,
-		                    &f->client_ca, &f->kubeconfig, &f->namespaces, &f->token_file };
+	const char **const to[] = { &f->config,     &f->listen,     &f->tls_cert,
+		                    &f->tls_key,    &f->client_ca,  &f->kubeconfig,
+		                    &f->namespaces, &f->token_file, &f->decision_log };
 	int which = 0;
 	for (int c; (c = getopt_long(argc, argv, "", options, &which)) != -1;) {
 		if (c == 'h') {
@@ -128,6 +152,9 @@ static int start(struct program *p, const struct flags *f, struct err *err)
 	if (rc < 0)
 		return rc;
 	p->pools = serve_pools_new(f->config ? p->config.max_age_ms : SOURCE_MAX_AGE_MS);
+	rc = serve_pools_log(p->pools, f->decision_log, err);
+	if (rc < 0)
+		return rc;
 	struct serve_config sc = { .listen = f->listen ? f->listen : "127.0.0.1:9091",
 		                   .token_file =
 		                           f->token_file ? f->token_file : p->config.token_file,
@@ -167,6 +194,8 @@ int main(int argc, char **argv)
 	log_init("roost-scaler");
 	if (argc > 1 && strcmp(argv[1], "sim") == 0)
 		return sim_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "replay") == 0)
+		return replay(argc, argv);
 	int exit_code = parse_flags(argc, argv, &f);
 	if (exit_code)
 		return exit_code - 1;

@@ -47,8 +47,9 @@ static int64_t nodes_for(double slots, int64_t node_slots)
 static bool worth_a_node(const struct demand *d, const struct source_snapshot *snap,
                          const struct policy_state *s, int64_t now)
 {
-	double start_s = (double)s->start_ms / 1000;
-	int64_t lasting_ms = s->start_ms < POLICY_LASTING_MS ? s->start_ms : POLICY_LASTING_MS;
+	int64_t start_ms = s->start_ms + s->warm_ms;
+	double start_s = (double)start_ms / 1000;
+	int64_t lasting_ms = start_ms < POLICY_LASTING_MS ? start_ms : POLICY_LASTING_MS;
 	if (snap->slots == 0 || d->service_s <= 0)
 		return true; /* it never drains, or nobody knows when */
 	if ((double)d->waiting * d->service_s / (double)snap->slots >= start_s)
@@ -101,9 +102,9 @@ static void remember(const struct source_limits *l, struct policy_state *s, int6
 	size_t i = (size_t)(slice % POLICY_BUCKETS);
 	if (s->bucket_at[i] != slice) {
 		s->bucket_at[i] = slice;
-		s->bucket_need[i] = need;
+		s->bucket_need[i] = (int32_t)need;
 	} else {
-		s->bucket_need[i] = at_least(s->bucket_need[i], need);
+		s->bucket_need[i] = (int32_t)at_least(s->bucket_need[i], need);
 	}
 }
 
@@ -131,6 +132,7 @@ static void begin(const struct source_limits *l, const struct source_snapshot *s
 	s->epoch = snap->epoch;
 	s->queue_since_ms = 0;
 	s->raised_ms = 0;
+	s->joined_ms = 0;
 	remember(l, s, now, s->desired);
 }
 
@@ -138,18 +140,29 @@ static void begin(const struct source_limits *l, const struct source_snapshot *s
 
 static void learn_start(const struct source_snapshot *snap, struct policy_state *s, int64_t now)
 {
-	if (s->raised_ms == 0 || snap->nodes < s->desired)
-		return;
-	s->start_ms = (s->start_ms + (now - s->raised_ms)) / 2;
-	s->raised_ms = 0;
+	if (s->raised_ms && snap->nodes >= s->desired) {
+		s->start_ms = (s->start_ms + (now - s->raised_ms)) / 2;
+		s->raised_ms = 0;
+		s->joined_ms = now;
+	}
+	if (s->joined_ms && snap->idle_nodes == 0 && snap->tasks > 0) {
+		s->warm_ms = (s->warm_ms + (now - s->joined_ms)) / 2;
+		s->joined_ms = 0;
+	} else if (snap->pending == 0) {
+		s->joined_ms = 0; /* nothing is left for them: no measure of their warmth */
+	}
 }
 
-static void raise(const struct demand *d, const struct source_snapshot *snap, int64_t now,
-                  struct policy_state *s, struct policy_decision *ret)
+/* want: the need, or the forecast when that is more. */
+static void raise(const struct demand *d, const struct source_snapshot *snap, int64_t want,
+                  int64_t now, struct policy_state *s, struct policy_decision *ret)
 {
-	s->desired = d->need;
+	s->desired = want;
 	s->raised_ms = now;
-	if (d->waiting == 0)
+	s->joined_ms = 0;
+	if (want > d->need)
+		say(ret, "forecast: prior days needed %lld nodes about now", (long long)want);
+	else if (d->waiting == 0)
 		say(ret, "floor: at least %lld", (long long)d->need);
 	else
 		say(ret, "%s: %lld slots wait up to %.1f s, %lld run", d->panic ? "panic" : "queue",
@@ -178,24 +191,26 @@ static void settle(const struct source_limits *l, const struct demand *d,
                    const struct source_snapshot *snap, int64_t now, struct policy_state *s,
                    struct policy_decision *ret)
 {
-	int64_t most = peak(l, s, now);
+	int64_t most = peak(l, s, now), want = at_least(d->need, clamp(s->forecast, l));
 	if (s->desired > l->max) {
 		s->desired = l->max;
 		say(ret, "maxReplicas is %lld", (long long)l->max);
-	} else if (d->need > s->desired) {
-		raise(d, snap, now, s, ret);
+	} else if (want > s->desired) {
+		raise(d, snap, want, now, s, ret);
 	} else if (most < s->desired && may_lower(snap, s, now, ret)) {
 		s->desired--;
 		s->stepped_ms = now;
 		s->raised_ms = 0;
 		say(ret, "down: at most %lld needed for %lld s", (long long)most,
 		    (long long)(l->scale_in_window_ms / 1000));
+	} else if (want >= s->desired && d->need < s->desired) {
+		say(ret, "hold: prior days needed %lld nodes about now", (long long)s->forecast);
 	} else if (most >= s->desired && d->need < s->desired) {
 		say(ret, "hold: %lld needed within the last %lld s", (long long)most,
 		    (long long)(l->scale_in_window_ms / 1000));
 	} else if (!d->worth) {
 		say(ret, "hold: the queue drains sooner than a node starts (%.1f s)",
-		    (double)s->start_ms / 1000);
+		    (double)(s->start_ms + s->warm_ms) / 1000);
 	} else if (s->desired == l->max && d->waiting > 0) {
 		say(ret, "at maxReplicas, %lld slots wait", (long long)d->waiting);
 	} else if (most >= s->desired && snap->nodes < s->desired) {
@@ -212,7 +227,8 @@ void policy_step(const struct source_limits *limits, const struct source_snapsho
 	memset(ret, 0, sizeof(*ret));
 	begin(limits, snap, state, now_ms);
 	struct demand d = measure(limits, snap, state, now_ms);
-	remember(limits, state, now_ms, d.need);
+	state->need = d.need;
+	remember(limits, state, now_ms, at_least(d.need, clamp(state->forecast, limits)));
 	learn_start(snap, state, now_ms);
 	settle(limits, &d, snap, now_ms, state, ret);
 	state->last_ms = now_ms;

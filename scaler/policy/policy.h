@@ -1,8 +1,9 @@
 /* How many compute nodes a pool should have: a pure step from a snapshot and what was before.
  *
  * Thread: plain values; no clock, no I/O: the same inputs give the same decision, byte for byte.
- * Up in one jump, when queued work is worth a node's start; down over a window, one node at a time, and
- * never while that would take running work; to zero only when idle for the whole window. */
+ * desired = clamp(max(reactive, forecast, in flight, floor)): up in one jump, when queued work is worth a
+ * node's start and warm-up, or when prior days needed more at this minute (history.h); down over a window, one
+ * node at a time, and never while that would take running work; to zero only when idle for the whole window. */
 #ifndef ROOST_SCALER_POLICY_POLICY_H
 #define ROOST_SCALER_POLICY_POLICY_H
 
@@ -26,10 +27,15 @@ struct policy_state { /* zeroed before the first step */
 	int64_t slots_of_a_node; /* last seen, for when no node is there */
 	int64_t queue_since_ms;  /* 0: nobody waits for slots */
 	int64_t raised_ms;  /* when desired last grew and the nodes have not joined yet; or 0 */
-	int64_t start_ms;   /* measured */
+	int64_t start_ms;   /* measured: from the order to the last node's joining */
+	int64_t joined_ms;  /* when they joined, while some of them had nothing to run yet; or 0 */
+	int64_t warm_ms;    /* measured: from joining to work on every node while queries wait */
 	int64_t stepped_ms; /* when desired last shrank */
+	int64_t need;       /* of the last snapshot, without the forecast: what a history keeps */
+	/* Set by the caller before a step: nodes that prior days needed about now; 0: none. */
+	int64_t forecast;
 	int64_t bucket_at[POLICY_BUCKETS]; /* number of the time slice + 1; 0: empty */
-	int64_t bucket_need[POLICY_BUCKETS];
+	int32_t bucket_need[POLICY_BUCKETS];
 };
 
 struct policy_decision {

@@ -202,6 +202,58 @@ static void same_inputs_same_bytes(void **state)
 	}
 }
 
+static void the_forecast_only_raises(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *what;
+		int64_t forecast, nodes, running, waiting;
+		int64_t want;
+		const char *says;
+	} cases[] = {
+		{ "raises from zero", 4, 0, 0, 0, 4, "forecast: prior days needed 4" },
+		{ "not above the ceiling", 99, 0, 0, 0, 10, "forecast: prior days needed 10" },
+		{ "less than the queue needs", 2, 1, 2, 8, 5, "queue" },
+		{ "less than is there", 1, 3, 6, 0, 3, "steady" },
+		{ "none", 0, 1, 2, 0, 1, "steady" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct run r = { .now = 1000000, .l = limits };
+		r.s.forecast = cases[i].forecast;
+		step(&r, snap(cases[i].nodes, cases[i].running, cases[i].waiting, 0.5, 60), 500);
+		if (r.d.desired != cases[i].want || !strstr(r.d.reason, cases[i].says))
+			fail_msg("%s: %lld, %s", cases[i].what, (long long)r.d.desired, r.d.reason);
+		assert_true(r.s.need <= r.d.desired);
+	}
+	/* It holds while it lasts, and is no need of its own when it has passed. */
+	struct run r = { .now = 1000000, .l = limits };
+	r.s.forecast = 3;
+	step(&r, snap(3, 0, 0, 0, 1), 40000);
+	assert_int_equal(r.d.desired, 3);
+	assert_int_equal(r.s.need, 0);
+	assert_string_equal(r.d.reason, "hold: prior days needed 3 nodes about now");
+	r.s.forecast = 0;
+	step(&r, snap(3, 0, 0, 0, 1), 20000);
+	assert_int_equal(r.d.desired, 2);
+}
+
+static void warmth_is_learnt(void **state)
+{
+	(void)state;
+	struct run r = { .now = 1000000, .l = limits };
+	struct source_snapshot cold = snap(3, 2, 4, 3, 10);
+	step(&r, snap(1, 2, 4, 3, 10), 1000);
+	step(&r, cold, 30000); /* joined, and nothing runs there yet */
+	assert_true(r.s.start_ms < 2000 && r.s.warm_ms == 0);
+	step(&r, snap(3, 6, 2, 3, 10), 500);
+	assert_true(r.s.warm_ms > 14000 && r.s.warm_ms < 16000);
+	int64_t warm = r.s.warm_ms;
+	step(&r, snap(3, 6, 2, 1, 10), 500); /* drains in 3 s: sooner than a node is warm */
+	assert_int_equal(r.d.desired, 4 - 1);
+	assert_non_null(strstr(r.d.reason, "drains sooner"));
+	assert_int_equal(r.s.warm_ms, warm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +265,8 @@ int main(void)
 		cmocka_unit_test(a_restart_keeps_what_was_ordered),
 		cmocka_unit_test(slow_starts_are_learnt),
 		cmocka_unit_test(same_inputs_same_bytes),
+		cmocka_unit_test(the_forecast_only_raises),
+		cmocka_unit_test(warmth_is_learnt),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

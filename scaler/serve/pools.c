@@ -8,6 +8,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/map.h"
+#include "scaler/policy/history.h"
+#include "scaler/policy/log.h"
+#include "scaler/serve/decisions.h"
 
 const char *const serve_series_names[SERVE_SERIES] = {
 	[SERVE_DESIRED] = "roost_pool_desired",
@@ -34,8 +37,10 @@ struct pool {
 	struct policy_state state;
 	struct policy_decision decision;
 	struct source_snapshot snap;
-	int64_t at_ms; /* when the snapshot came; 0: none yet */
-	char *problem; /* why the last try brought none; NULL: it did */
+	int64_t at_ms;                  /* when the snapshot came; 0: none yet */
+	char *problem;                  /* why the last try brought none; NULL: it did */
+	struct policy_history *history; /* NULL: it never needed a node */
+	int64_t forecast_at;            /* the minute that state.forecast is of */
 };
 
 struct serve_pools {
@@ -43,6 +48,7 @@ struct serve_pools {
 	struct map *pools;
 	int64_t max_age_ms;
 	_Atomic bool complete;
+	struct serve_decisions *decisions;
 };
 
 static void pool_free(void *value)
@@ -52,7 +58,13 @@ static void pool_free(void *value)
 	free(p->cluster);
 	free(p->pool);
 	free(p->problem);
+	policy_history_free(p->history);
 	free(p);
+}
+
+int serve_pools_log(struct serve_pools *p, const char *path, struct err *err)
+{
+	return path ? serve_decisions_open(path, &p->decisions, err) : 0;
 }
 
 struct serve_pools *serve_pools_new(int64_t max_age_ms)
@@ -69,6 +81,7 @@ void serve_pools_free(struct serve_pools *p)
 	if (!p)
 		return;
 	map_free(p->pools);
+	serve_decisions_close(p->decisions);
 	(void)pthread_mutex_destroy(&p->lock);
 	free(p);
 }
@@ -109,23 +122,62 @@ static void on_gone(void *arg, const char *key)
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
+/* Once a minute: prior days say little new within one. */
+static void look_ahead(struct pool *p, int64_t real_ms)
+{
+	int64_t minute = real_ms / 60000;
+	if (!p->history || p->forecast_at == minute)
+		return;
+	p->forecast_at = minute;
+	p->state.forecast =
+		policy_history_forecast(p->history, real_ms, p->state.start_ms + p->state.warm_ms);
+}
+
+static void look_back(struct pool *p, int64_t real_ms)
+{
+	if (!p->history && p->state.need > 0)
+		p->history = policy_history_new();
+	if (p->history)
+		policy_history_note(p->history, real_ms, p->state.need);
+}
+
+/* "queue", "panic", "hold"…: what of a reason is not numbers. */
+static struct str kind_of(const char *reason)
+{
+	return (struct str){ reason, strcspn(reason, ":0123456789") };
+}
+
+static void decide(struct serve_pools *p, const char *key, struct pool *pool,
+                   const struct source_snapshot *snap, int64_t now)
+{
+	struct policy_decision was = pool->decision;
+	struct policy_state before = pool->state;
+	bool first = !before.begun;
+	policy_step(&pool->limits, snap, now, &pool->state, &pool->decision);
+	const struct policy_decision *is = &pool->decision;
+	bool moved = first || is->desired != was.desired;
+	if (moved)
+		log_info("pool=%s desired=%lld current=%lld reason=%s", key, (long long)is->desired,
+		         (long long)snap->nodes, is->reason);
+	if (p->decisions && (moved || is->active != was.active ||
+	                     !str_eq(kind_of(is->reason), kind_of(was.reason))))
+		serve_decisions_add(p->decisions, key, &pool->limits, snap, now, &before, is);
+}
+
 static void on_snapshot(void *arg, const char *key, const struct source_snapshot *snap)
 {
 	struct serve_pools *p = arg;
-	int64_t now = clock_mono_ms();
+	int64_t now = clock_mono_ms(), real = clock_real_ms();
 	(void)pthread_mutex_lock(&p->lock);
 	struct pool *pool = map_get(p->pools, key);
 	if (pool) {
-		int64_t before = pool->state.begun ? pool->decision.desired : -1;
-		policy_step(&pool->limits, snap, now, &pool->state, &pool->decision);
+		look_ahead(pool, real);
+		decide(p, key, pool, snap, now);
+		look_back(pool, real);
 		pool->snap = *snap;
 		pool->at_ms = now;
 		free(pool->problem);
 		pool->problem = NULL;
-		if (pool->decision.desired != before)
-			log_info("pool=%s desired=%lld current=%lld reason=%s", key,
-			         (long long)pool->decision.desired, (long long)snap->nodes,
-			         pool->decision.reason);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 }

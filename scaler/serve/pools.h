@@ -9,11 +9,14 @@
 #include "scaler/policy/policy.h"
 #include "scaler/source/source.h"
 
-enum { SERVE_DOCUMENT_MAX = 1000 };
+enum { SERVE_DOCUMENT_MAX = 1000, SERVE_LOG_MAX = 32 * 1024 * 1024 };
 
 struct serve_pools;
 struct serve_pools *serve_pools_new(int64_t max_age_ms);
 void serve_pools_free(struct serve_pools *p);
+/* Before the source starts. path: where decisions are appended (policy/log.h) when a pool changes its mind; NULL:
+ * nowhere; "-": stderr. A file that grows past SERVE_LOG_MAX is renamed to path.1. */
+int serve_pools_log(struct serve_pools *p, const char *path, struct err *err);
 /* The callbacks for source_start(). */
 struct source_events serve_pools_events(struct serve_pools *p);
 /* Whether all pools are known: before that, a pool that is not found may still come. */
