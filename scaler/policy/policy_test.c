@@ -245,7 +245,7 @@ static void warmth_is_learnt(void **state)
 	step(&r, snap(1, 2, 4, 3, 10), 1000);
 	step(&r, cold, 30000); /* joined, and nothing runs there yet */
 	assert_true(r.s.start_ms < 2000 && r.s.warm_ms == 0);
-	step(&r, snap(3, 6, 2, 3, 10), 500);
+	step(&r, snap(3, 6, 0, 0, 10), 500);
 	assert_true(r.s.warm_ms > 14000 && r.s.warm_ms < 16000);
 	int64_t warm = r.s.warm_ms;
 	step(&r, snap(3, 6, 2, 1, 10), 500); /* drains in 3 s: sooner than a node is warm */
