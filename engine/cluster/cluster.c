@@ -93,13 +93,32 @@ void cluster_kick(struct cluster *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
+void cluster_settle_drain(struct cluster_live *l)
+{
+	l->node.draining = l->says_draining || l->drain_until_ms > clock_mono_ms();
+}
+
 void cluster_set_draining(struct cluster *c, int64_t node, bool draining)
 {
 	pthread_mutex_lock(&c->lock);
 	struct cluster_live *l = cluster_find(c, node);
 	if (l) {
-		l->node.draining = draining;
+		l->says_draining = draining;
 		l->told_ms = clock_mono_ms();
+		cluster_settle_drain(l);
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (l && c->on_change)
+		c->on_change(c->arg);
+}
+
+void cluster_ask_drain(struct cluster *c, int64_t node, int64_t ms)
+{
+	pthread_mutex_lock(&c->lock);
+	struct cluster_live *l = cluster_find(c, node);
+	if (l) {
+		l->drain_until_ms = ms > 0 ? clock_mono_ms() + ms : 0;
+		cluster_settle_drain(l);
 	}
 	pthread_mutex_unlock(&c->lock);
 	if (l && c->on_change)

@@ -53,6 +53,9 @@ bool cluster_node(struct cluster *c, int64_t id, struct cluster_node *out);
 void cluster_kick(struct cluster *c);
 /* A worker said so itself (rpc node/draining): no new tasks from this moment. */
 void cluster_set_draining(struct cluster *c, int64_t node, bool draining);
+/* Somebody is about to take it away: no new tasks for so long; 0 takes that back. In this FE's memory only, and over
+ * after that time, so that a node whose remover died is not idle for ever. */
+void cluster_ask_drain(struct cluster *c, int64_t node, int64_t ms);
 /* A task's connection to it broke: looked at at once. */
 void cluster_suspect(struct cluster *c, int64_t node);
 /* Milliseconds since its last good heartbeat; 0 while it is alive, and for one that is not known. */

@@ -31,6 +31,8 @@ struct cluster_live {
 	int64_t good_ms; /* monotonic; of the last good answer; 0: none yet */
 	int64_t due_ms;  /* monotonic; of the next heartbeat */
 	int64_t told_ms; /* monotonic; when the worker itself said something about draining */
+	bool says_draining;
+	int64_t drain_until_ms;   /* monotonic; what was asked for */
 	struct cluster_beat beat; /* the heartbeat thread's alone */
 };
 
@@ -53,6 +55,8 @@ struct cluster {
 void *cluster_beats_main(void *cluster);
 void *cluster_mover_main(void *cluster);
 
+/* With `lock`: draining is what the worker said or somebody asked for. */
+void cluster_settle_drain(struct cluster_live *l);
 /* With `lock`. */
 struct cluster_live *cluster_find(struct cluster *c, int64_t id);
 /* The first line of the token file, or "" when there is none; read each time, so that a Secret may rotate. */

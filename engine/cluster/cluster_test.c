@@ -265,6 +265,32 @@ static void a_worker_may_announce_its_drain(void **state)
 	assert_int_equal(slots, 0); /* at once */
 }
 
+static void a_drain_may_be_asked_for(void **state)
+{
+	struct fixture *f = *state;
+	worker_start(f, &f->w[0], "cn", 0);
+	int64_t cn = add(f, "cn", f->w[0].port);
+	start(f);
+	(void)wait_alive(f, cn, true);
+	slots_are(f, 0, 4);
+	struct cluster_node n = { 0 };
+	cluster_ask_drain(f->c, cn, 60000);
+	slots_are(f, 0, 0);
+	/* Heartbeats in which the worker says that it does not drain change nothing about it. */
+	assert_true(cluster_node(f->c, cn, &n));
+	int64_t before = n.last_heartbeat_ts;
+	for (struct deadline by = deadline_in(20000);
+	     n.last_heartbeat_ts <= before && !deadline_passed(by); clock_sleep_ms(5))
+		assert_true(cluster_node(f->c, cn, &n));
+	assert_true(n.last_heartbeat_ts > before && n.draining);
+	slots_are(f, 0, 0);
+	cluster_ask_drain(f->c, cn, 0);
+	slots_are(f, 0, 4);
+	/* Nobody renews it: it ends by itself. */
+	cluster_ask_drain(f->c, cn, 50);
+	slots_are(f, 0, 4);
+}
+
 static void refusals_are_told(void **state)
 {
 	struct fixture *f = *state;
@@ -372,6 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nodes_come_and_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_worker_may_announce_its_drain, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_drain_may_be_asked_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(refusals_are_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_decommissioned_backend_is_emptied_and_leaves,
 		                                setup, teardown),

@@ -65,7 +65,8 @@ static void take_answer(struct cluster_live *l, const struct answer *a)
 	n->data_used = a->data_used;
 	/* An answer that was asked for before the worker itself spoke is older than what it said. */
 	if (l->beat.sent_ms > l->told_ms)
-		n->draining = a->draining;
+		l->says_draining = a->draining;
+	cluster_settle_drain(l);
 	n->last_heartbeat_ts = clock_real_ms();
 	n->alive = true;
 	l->suspect = false;
@@ -141,7 +142,7 @@ static uint64_t signature(struct cluster *c)
 	return sum;
 }
 
-/* Liveness by age; those that left the catalog and have no call under way are freed. */
+/* Liveness and asked drains by age; those that left the catalog and have no call under way are freed. */
 static void review(struct cluster *c)
 {
 	int64_t now = clock_mono_ms();
@@ -154,6 +155,7 @@ static void review(struct cluster *c)
 			log_warn("node=%lld address=%s:%d is not alive: %s", (long long)l->node.id,
 			         l->node.host, l->node.heartbeat_port, l->node.error);
 		}
+		cluster_settle_drain(l);
 		if (l->gone && !l->beat.under_way)
 			free(l);
 		else

@@ -28,6 +28,7 @@ void front_health(void *front, struct http_req *r);
 void front_bootstrap(void *front, struct http_req *r);
 void front_metrics(void *front, struct http_req *r);
 void front_load_document(void *front, struct http_req *r);
+void front_drain(void *front, struct http_req *r);
 void front_ui(void *front, struct http_req *r);
 void front_page(void *front, struct http_req *r);
 extern const struct http_stream front_stream_load;

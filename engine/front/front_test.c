@@ -353,6 +353,37 @@ static void a_worker_says_that_it_drains(void **state)
 	assert_int_equal(data_get_int(j, "v", 0), 1);
 }
 
+static void a_drain_is_asked_for_by_those_with_the_token(void **state)
+{
+	struct fixture *f = *state;
+	add_backend(f);
+	_cleanup_http_reply_ struct http_reply reply = HTTP_REPLY_INIT;
+	autofree char *own = xasprintf("/api/roost/drain?node=%lld", (long long)f->be);
+	assert_int_equal(ask(f, false, "POST", own, NULL, "", &reply), 401);
+	static const struct {
+		const char *path;
+		int status;
+	} cases[] = {
+		{ "/api/roost/drain", 400 },
+		{ "/api/roost/drain?node=", 400 },
+		{ "/api/roost/drain?node=1", 404 },
+		{ "/api/roost/drain?node=nobody", 404 },
+		{ "/api/roost/drain?node=,", 404 },
+		{ "/api/roost/drain?node=127.0.0.1&seconds=-1", 400 },
+		{ "/api/roost/drain?node=127.0.0.1&seconds=86401", 400 },
+		{ "/api/roost/drain?node=127.0.0.1&seconds=x", 400 },
+		{ "/api/roost/drain?node=127.0.0.1", 200 },
+		{ "/api/roost/drain?node=nobody,127.0.0.1&seconds=0", 200 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		json_t *j = ask_json(f, false, "POST", cases[i].path, BEARER, "", cases[i].status);
+		json_decref(j);
+	}
+	_cleanup_json_ json_t *j = ask_json(f, false, "POST", own, BEARER, "", 200);
+	assert_int_equal(data_get_int(j, "nodes.0.id", 0), f->be);
+	assert_string_equal(data_get_str(j, "nodes.0.role"), "be");
+}
+
 static void the_page_keeps_statements_to_those_who_sign_in(void **state)
 {
 	struct fixture *f = *state;
@@ -423,6 +454,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_worker_loads, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_calls_of_workers_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_worker_says_that_it_drains, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_drain_is_asked_for_by_those_with_the_token, setup,
+		                                teardown),
 		cmocka_unit_test_setup_teardown(the_page_keeps_statements_to_those_who_sign_in,
 		                                setup, teardown),
 		cmocka_unit_test_setup_teardown(the_page_is_served, setup, teardown),

@@ -270,12 +270,12 @@ json_t *ast_new_subquery(json_t *node, const char *alias)
 json_t *ast_new_join(json_t *left, json_t *right, json_t *condition)
 {
 	const char *ref = condition ? "REGULAR" : "CROSS";
+	/* Never is_implicit: DuckDB writes that as a comma, which does not stand inside another join's parentheses. */
 	return json_pack("{s:s, s:s, s:n, s:o, s:o, s:o, s:s, s:s, s:[], s:b, s:[], s:b, s:n}",
 	                 "type", "JOIN", "alias", "", "sample", "left", left, "right", right,
 	                 "condition", condition ? condition : json_null(), "join_type", "INNER",
 	                 "ref_type", ref, "using_columns", "delim_flipped", 0,
-	                 "duplicate_eliminated_columns", "is_implicit", !condition,
-	                 "ranking_expression");
+	                 "duplicate_eliminated_columns", "is_implicit", 0, "ranking_expression");
 }
 
 json_t *ast_new_select(json_t *list, json_t *from, json_t *where)
