@@ -16,6 +16,7 @@
 #include "lib/net/http_server.h"
 #include "operator/observe/metrics.h"
 #include "operator/observe/scale.h"
+#include "operator/reconcile/release.h"
 #include "operator/reconcile/run.h"
 #include "operator/reconcile/step.h"
 
@@ -31,6 +32,7 @@ typedef VEC(const char *) names_t;
 struct flags {
 	const char *kubeconfig, *metrics, *probes, *scaler_url, *scaler_token;
 	char *dns_suffix;
+	int64_t watch_idle_s;
 	names_t namespaces, denied;
 	bool volume_hash, leader_elect;
 };
@@ -62,6 +64,8 @@ static void usage(FILE *to)
 {
 	fputs("usage: roost-operator [flags] | roost-operator replay FILE | roost-operator "
 	      "version\n"
+	      "       roost-operator release NAMESPACE/NAME   gives a cluster back to upstream's "
+	      "operator\n"
 	      "  --kubeconfig FILE               else $KUBECONFIG, else the pod's own account\n"
 	      "  --namespace A,B                 serve these namespaces only (default: all)\n"
 	      "  --deny-list A,B                 never serve these namespaces\n"
@@ -73,7 +77,8 @@ static void usage(FILE *to)
 	      "  --health-probe-bind-address A   (:8081; 0: none)\n"
 	      "  --scaler-url URL                (http://roost-scaler.<own namespace>.svc:9091; "
 	      "empty: none)\n"
-	      "  --scaler-token-file FILE        bearer token for the scaler\n",
+	      "  --scaler-token-file FILE        bearer token for the scaler\n"
+	      "  --watch-idle-seconds N          a watch without a byte for so long is dead (90)\n",
 	      to);
 }
 
@@ -100,6 +105,14 @@ static int take_bool(const char *text, const char *flag, bool *ret)
 		return -EINVAL;
 	}
 	return 0;
+}
+
+static int take_seconds(const char *text, const char *flag, int64_t *ret)
+{
+	if (str_to_i64(str_of(text), ret) == 0 && *ret > 0 && *ret <= 3600)
+		return 0;
+	fprintf(stderr, "--%s is \"%s\"; it must be 1 to 3600\n", flag, text);
+	return -EINVAL;
 }
 
 static char *dns_suffix_of(const char *text)
@@ -139,6 +152,8 @@ static int take_flag(struct flags *f, int which, const char *name)
 	case 't':
 		f->scaler_token = optarg;
 		return 0;
+	case 'i':
+		return take_seconds(optarg, name, &f->watch_idle_s);
 	default:
 		usage(stderr);
 		return -EINVAL;
@@ -159,6 +174,7 @@ static int parse_flags(int argc, char **argv, struct flags *f)
 		{ "health-probe-bind-address", required_argument, NULL, 'p' },
 		{ "scaler-url", required_argument, NULL, 'u' },
 		{ "scaler-token-file", required_argument, NULL, 't' },
+		{ "watch-idle-seconds", required_argument, NULL, 'i' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -279,7 +295,8 @@ static int start_observing(struct program *p, struct err *err)
 		                        .arg = p };
 	struct observe_watches_config watches = { .kube = p->kube,
 		                                  .namespaces = p->flags.namespaces.v,
-		                                  .n = p->flags.namespaces.n };
+		                                  .n = p->flags.namespaces.n,
+		                                  .idle_ms = p->flags.watch_idle_s * 1000 };
 	p->queue = observe_queue_new();
 	p->store = observe_store_new(changed, p);
 	p->conf = observe_conf_new(changed, p);
@@ -427,6 +444,20 @@ static int replay(const char *file)
 	return 0;
 }
 
+/* ---- release: a cluster's objects back to upstream's operator; $KUBECONFIG says where ---- */
+static int release(const char *key)
+{
+	_cleanup_(kube_config_freep) struct kube_config *kube = NULL;
+	struct render_options options = { .volume_hash = true };
+	struct err err = ERR_INIT;
+	if (render_init(&err) < 0 || kube_config_load(NULL, &kube, &err) < 0 ||
+	    reconcile_release(kube, key, &options, stdout, &err) != 0) {
+		fprintf(stderr, "release %s: %s\n", key, err.msg);
+		return 1;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct program p = { 0 };
@@ -438,6 +469,8 @@ int main(int argc, char **argv)
 	}
 	if (argc == 3 && strcmp(argv[1], "replay") == 0)
 		return replay(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "release") == 0)
+		return release(argv[2]);
 	int rc = parse_flags(argc, argv, &p.flags);
 	if (rc > 0)
 		return rc - 1;

@@ -278,10 +278,26 @@ int kube_apply(struct kube_client *c, const struct kube_ref *r, const char *mana
 	                 err);
 }
 
+int kube_apply_gently(struct kube_client *c, const struct kube_ref *r, const char *manager,
+                      const json_t *object, json_t **ret, struct err *err)
+{
+	autofree char *parameters = xasprintf("?fieldManager=%s", manager);
+	return on_object(c, "PATCH", r, parameters, "application/apply-patch+yaml", object, ret,
+	                 err);
+}
+
 int kube_merge_patch(struct kube_client *c, const struct kube_ref *r, const json_t *patch,
                      json_t **ret, struct err *err)
 {
 	return on_object(c, "PATCH", r, "", "application/merge-patch+json", patch, ret, err);
+}
+
+int kube_merge_patch_as(struct kube_client *c, const struct kube_ref *r, const char *manager,
+                        const json_t *patch, json_t **ret, struct err *err)
+{
+	autofree char *parameters = xasprintf("?fieldManager=%s", manager);
+	return on_object(c, "PATCH", r, parameters, "application/merge-patch+json", patch, ret,
+	                 err);
 }
 
 int kube_delete(struct kube_client *c, const struct kube_ref *r, const char *uid,

@@ -83,9 +83,16 @@ int kube_replace(struct kube_client *c, const struct kube_ref *r, const json_t *
 /* Server-side apply with field manager `manager`, taking over fields of others. */
 int kube_apply(struct kube_client *c, const struct kube_ref *r, const char *manager,
                const json_t *object, json_t **ret, struct err *err);
+/* The same without force, for an object that is not known to exist: KUBE_CONFLICT when another's fields stand
+ * in the way, that is, when it exists and is somebody else's. */
+int kube_apply_gently(struct kube_client *c, const struct kube_ref *r, const char *manager,
+                      const json_t *object, json_t **ret, struct err *err);
 /* RFC 7386. A metadata.resourceVersion in the patch is a precondition. */
 int kube_merge_patch(struct kube_client *c, const struct kube_ref *r, const json_t *patch,
                      json_t **ret, struct err *err);
+/* The same in the name of a field manager. */
+int kube_merge_patch_as(struct kube_client *c, const struct kube_ref *r, const char *manager,
+                        const json_t *patch, json_t **ret, struct err *err);
 /* Background propagation. uid and version (may be NULL) are preconditions: KUBE_CONFLICT. */
 int kube_delete(struct kube_client *c, const struct kube_ref *r, const char *uid,
                 const char *version, struct err *err);

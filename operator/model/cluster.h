@@ -17,6 +17,10 @@
 
 enum { MODEL_REPLICAS_MAX = 10000, MODEL_NAME_MAX = 49 };
 #define MODEL_ENGINE_ANNOTATION "roost.io/engine"
+/* Upstream's operator: how it signs its fields, and what it remembers on its objects. */
+#define MODEL_UPSTREAM_MANAGER "sroperator"
+#define MODEL_UPSTREAM_HASH "app.starrocks.components/hash"
+#define MODEL_UPSTREAM_LAST "starrocks.kubernetes.operator/last-applied-configuration"
 
 struct model_part {
 	bool present;

@@ -34,9 +34,10 @@ void observe_metrics_text(struct buf *out)
 	static const struct {
 		const char *verb;
 		enum observe_metric m;
-	} writes[] = { { "apply", OBSERVE_WRITES_APPLY },   { "create", OBSERVE_WRITES_CREATE },
-		       { "delete", OBSERVE_WRITES_DELETE }, { "cost", OBSERVE_WRITES_COST },
-		       { "status", OBSERVE_WRITES_STATUS }, { "scale", OBSERVE_WRITES_SCALE } };
+	} writes[] = { { "apply", OBSERVE_WRITES_APPLY },   { "adopt", OBSERVE_WRITES_ADOPT },
+		       { "create", OBSERVE_WRITES_CREATE }, { "delete", OBSERVE_WRITES_DELETE },
+		       { "cost", OBSERVE_WRITES_COST },     { "status", OBSERVE_WRITES_STATUS },
+		       { "scale", OBSERVE_WRITES_SCALE } };
 	prom_family(out, "roost_operator_reconcile_seconds", "summary", "Time of reconcile steps");
 	prom_series(out, "roost_operator_reconcile_seconds_sum",
 	            (double)observe_metric(OBSERVE_RECONCILE_US) / 1e6, NULL);

@@ -7,6 +7,8 @@
 #include "lib/base/map.h"
 #include "lib/base/vec.h"
 #include "lib/data/json.h"
+#include "lib/kube/fields.h"
+#include "operator/model/cluster.h"
 
 struct item {
 	json_t *object; /* NULL: deleted; kept until the next list, so that no older answer revives it */
@@ -123,6 +125,23 @@ static struct bucket *bucket_of(struct observe_store *s, const char *key)
 	return b;
 }
 
+/* Without managedFields, which are as long as the object; of them only whether upstream's operator owns it. */
+static json_t *kept_copy(const json_t *object)
+{
+	static const char *const kept[] = { MODEL_UPSTREAM_HASH, MODEL_UPSTREAM_LAST, NULL };
+	static const struct kube_owner upstream = { MODEL_UPSTREAM_MANAGER, "Update" };
+	json_t *metadata = json_object_get(object, "metadata");
+	json_t *slim = json_copy((json_t *)(uintptr_t)object);
+	json_t *slim_metadata = json_copy(metadata);
+	json_object_del(slim_metadata, "managedFields");
+	json_object_set_new(slim, "metadata", slim_metadata);
+	if (kube_fields_owned(object, &upstream, kept))
+		json_object_set_new(slim, "upstream", json_true());
+	json_t *copy = json_deep_copy(slim);
+	json_decref(slim);
+	return copy;
+}
+
 /* Whether it is news. */
 static bool put(struct observe_store *s, const char *key, unsigned watch, json_t *object,
                 uint64_t version, bool deleted)
@@ -141,10 +160,8 @@ static bool put(struct observe_store *s, const char *key, unsigned watch, json_t
 	i->watch = watch;
 	i->round = s->round[watch];
 	i->version = version;
-	if (!deleted) {
-		i->object = json_deep_copy(object);
-		json_object_del(json_object_get(i->object, "metadata"), "managedFields");
-	}
+	if (!deleted)
+		i->object = kept_copy(object);
 	map_put(b->items, id, i);
 	return true;
 }

@@ -2,7 +2,7 @@
  *
  * Thread: safe; one lock, held only to copy. Ownership: everything handed in is copied, everything handed out
  * is the caller's. `changed` is called without the lock, once for each cluster that an event concerns.
- * Limits: objects are kept without managedFields; what belongs to no cluster is not kept. */
+ * Limits: objects are kept without managedFields (`upstream`: true says that upstream's operator owns fields); what belongs to no cluster is not kept. */
 #ifndef ROOST_OPERATOR_OBSERVE_STORE_H
 #define ROOST_OPERATOR_OBSERVE_STORE_H
 

@@ -34,6 +34,13 @@ struct reconcile {
 	unsigned n;
 };
 
+/* Whether the CR is still the one that the step saw, by uid and generation; else KUBE_CONFLICT (guard.c). */
+int reconcile_guard_cluster(struct kube_client *kube, const json_t *cr, struct err *err);
+/* Applies a StatefulSet or Deployment that exists, if it is still as the step saw it: a write carries `seen`
+ * {uid, generation}, or `new` where nobody has seen the object; verb `adopt` is release.h's. */
+int reconcile_apply_set(struct kube_client *kube, const struct kube_ref *ref, const json_t *write,
+                        const json_t *cr, json_t **ret, struct err *err);
+
 enum { WRITE_FAILED = 1, WRITE_LATER };
 
 /* Carries the plan's writes out in order. An object that is refused does not keep the others back. Returns 0,

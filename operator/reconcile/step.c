@@ -166,10 +166,24 @@ void reconcile_want_as(struct step *s, enum render_object what, const struct ren
 		return;
 	}
 	autofree char *key = xasprintf("%s/%s", kind, name);
-	if (ignored(live) || up_to_date(s, key, desired, live))
+	bool upstreams = data_get_bool(live, "upstream", false);
+	if (ignored(live) || (!upstreams && up_to_date(s, key, desired, live)))
 		return;
+	/* Fields that upstream's operator signed become ours first: what the apply leaves out then goes. */
+	if (upstreams)
+		json_array_append_new(s->writes, json_pack("{s:s, s:s, s:s, s:s*}", "verb", "adopt",
+		                                           "kind", kind, "name", name, "uid",
+		                                           data_get_str(live, "metadata.uid")));
 	json_t *write = json_pack("{s:s, s:s, s:s}", "verb", "apply", "kind", kind, "name", name);
 	json_object_set_new(write, "object", TAKE_PTR(desired));
+	if (live)
+		json_object_set_new(
+			write, "seen",
+			json_pack("{s:s*, s:I}", "uid", data_get_str(live, "metadata.uid"),
+		                  "generation",
+		                  (json_int_t)data_get_int(live, "metadata.generation", 0)));
+	else
+		json_object_set_new(write, "new", json_true());
 	json_array_append_new(s->writes, write);
 }
 
@@ -353,8 +367,8 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 	}
 	s.m = m;
 	take_conf(m, world);
-	if (m->deleting) {
-		/* Owner references clean up; the status of what goes is nobody's concern. */
+	if (m->deleting || reconcile_released(m->cr)) {
+		/* Owner references clean up; the status of what goes, or is another's, is nobody's concern. */
 		*ret_plan = plan_of(&s, json_deep_copy(json_object_get(m->cr, "status")));
 		return 0;
 	}

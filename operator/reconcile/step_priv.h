@@ -5,6 +5,7 @@
 #define ROOST_OPERATOR_RECONCILE_STEP_PRIV_H
 
 #include "operator/model/cluster.h"
+#include "operator/reconcile/release.h"
 #include "operator/reconcile/step.h"
 
 struct step {

@@ -6,6 +6,7 @@
 #include "lib/base/log.h"
 #include "lib/data/json.h"
 #include "operator/observe/metrics.h"
+#include "operator/reconcile/release.h"
 #include "operator/reconcile/run_priv.h"
 #include "operator/reconcile/step.h"
 
@@ -47,6 +48,9 @@ static int judge(struct worker *w, struct record *rec, int rc, const struct err 
 	case KUBE_FORBIDDEN:
 		problem(rec, "Forbidden", err->msg);
 		break;
+	case KUBE_EXISTS:
+		problem(rec, "NameTaken", err->msg);
+		break;
 	case KUBE_NOT_FOUND:
 		/* The namespace or the kind is gone. */
 		problem(rec, "NotFound", err->msg);
@@ -61,13 +65,61 @@ static int judge(struct worker *w, struct record *rec, int rc, const struct err 
 }
 
 /* ---- the verbs ---- */
+static bool owned_by(const json_t *live, const char *uid)
+{
+	size_t i;
+	const json_t *o;
+	json_array_foreach(data_get(live, "metadata.ownerReferences"), i, o)
+	{
+		const char *owner = data_get_str(o, "uid");
+		if (uid && owner && strcmp(owner, uid) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The watches see only what carries our labels. What they do not show may still exist: it is taken only when it
+ * is this cluster's (a write of ours whose answer was lost), by the uid in its ownerReferences. */
+static int apply_new(struct worker *w, const struct kube_ref *ref, const json_t *object,
+                     json_t **ret, struct err *err)
+{
+	_cleanup_json_ json_t *there = NULL;
+	/* A ConfigMap has no field that two of them must both set. */
+	bool look = ref->kind == &KUBE_CONFIG_MAP;
+	int rc = look ? KUBE_CONFLICT
+	              : kube_apply_gently(w->kube, ref, RECONCILE_MANAGER, object, ret, err);
+	if (rc != KUBE_CONFLICT)
+		return rc;
+	rc = kube_get(w->kube, ref, &there, err);
+	if (rc != 0 && rc != KUBE_NOT_FOUND)
+		return rc;
+	if (rc == 0 && !owned_by(there, data_get_str(object, "metadata.ownerReferences.0.uid"))) {
+		err_set(err, -EEXIST, "%s %s exists and is not owned by this cluster",
+		        ref->kind->kind, ref->name);
+		return KUBE_EXISTS;
+	}
+	return kube_apply(w->kube, ref, RECONCILE_MANAGER, object, ret, err);
+}
+
+static int apply_any(struct worker *w, const struct kube_ref *ref, const json_t *world,
+                     const json_t *write, json_t **ret, struct err *err)
+{
+	const json_t *object = json_object_get(write, "object");
+	if (data_get_bool(write, "new", false))
+		return apply_new(w, ref, object, ret, err);
+	if (ref->kind == &KUBE_STATEFUL_SET || ref->kind == &KUBE_DEPLOYMENT)
+		return reconcile_apply_set(w->kube, ref, write, json_object_get(world, "cr"), ret,
+		                           err);
+	return kube_apply(w->kube, ref, RECONCILE_MANAGER, object, ret, err);
+}
+
 static int apply(struct worker *w, struct record *rec, const struct kube_ref *ref,
-                 const json_t *write, struct err *err)
+                 const json_t *world, const json_t *write, struct err *err)
 {
 	const json_t *object = json_object_get(write, "object");
 	_cleanup_json_ json_t *live = NULL;
 	char desired_digest[17], live_digest[17];
-	int rc = kube_apply(w->kube, ref, RECONCILE_MANAGER, object, &live, err);
+	int rc = apply_any(w, ref, world, write, &live, err);
 	if (rc != 0)
 		return rc;
 	observe_metric_add(OBSERVE_WRITES_APPLY, 1);
@@ -80,6 +132,34 @@ static int apply(struct worker *w, struct record *rec, const struct kube_ref *re
 	observe_store_wrote(w->r->config.store,
 	                    observe_watch_of(w->r->config.watches, ref->kind, ref->ns), live);
 	return 0;
+}
+
+static int adopt(struct worker *w, const struct kube_ref *ref, const json_t *write, struct err *err)
+{
+	_cleanup_json_ json_t *live = NULL;
+	int rc = reconcile_adopt(w->kube, ref, data_get_str(write, "uid"), &live, err);
+	if (rc != 0 || !live)
+		return rc;
+	observe_metric_add(OBSERVE_WRITES_ADOPT, 1);
+	log_info("namespace=%s adopted %s %s from upstream's operator", ref->ns, ref->kind->kind,
+	         ref->name);
+	observe_store_wrote(w->r->config.store,
+	                    observe_watch_of(w->r->config.watches, ref->kind, ref->ns), live);
+	return 0;
+}
+
+/* One that the user made is fine; one of a cluster of this name that was deleted is about to go. */
+static int judge_token(struct worker *w, const struct kube_ref *ref, const char *uid,
+                       struct err *err)
+{
+	_cleanup_json_ json_t *there = NULL;
+	int rc = kube_get(w->kube, ref, &there, err);
+	if (rc != 0)
+		return rc == KUBE_NOT_FOUND ? KUBE_CONFLICT : rc;
+	if (!data_get(there, "metadata.ownerReferences.0") || owned_by(there, uid))
+		return 0;
+	err_set(err, -EEXIST, "Secret %s is another cluster's", ref->name);
+	return KUBE_CONFLICT;
 }
 
 static int create_token(struct worker *w, struct record *rec, const struct kube_ref *ref,
@@ -100,7 +180,7 @@ static int create_token(struct worker *w, struct record *rec, const struct kube_
 	if (rc == 0)
 		observe_metric_add(OBSERVE_WRITES_CREATE, 1);
 	if (rc == KUBE_EXISTS)
-		rc = 0;
+		rc = judge_token(w, ref, m->uid, err);
 	if (rc == 0) {
 		rec->token = true;
 		rec->token_at_ms = clock_mono_ms();
@@ -109,12 +189,15 @@ static int create_token(struct worker *w, struct record *rec, const struct kube_
 }
 
 static int remove_object(struct worker *w, struct record *rec, const struct kube_ref *ref,
-                         const json_t *write, struct err *err)
+                         const json_t *world, const json_t *write, struct err *err)
 {
 	autofree char *key = xasprintf("%s/%s", ref->kind->kind, ref->name);
+	int rc = reconcile_guard_cluster(w->kube, json_object_get(world, "cr"), err);
+	if (rc != 0)
+		return rc;
 	/* uid and resourceVersion are the live read: what changed since we looked is not deleted. */
-	int rc = kube_delete(w->kube, ref, data_get_str(write, "uid"),
-	                     data_get_str(write, "version"), err);
+	rc = kube_delete(w->kube, ref, data_get_str(write, "uid"), data_get_str(write, "version"),
+	                 err);
 	if (rc == KUBE_NOT_FOUND)
 		rc = 0;
 	if (rc == 0) {
@@ -150,13 +233,15 @@ static int write_one(struct worker *w, struct record *rec, const json_t *world, 
 		return KUBE_INVALID;
 	}
 	if (strcmp(verb, "apply") == 0)
-		return apply(w, rec, &ref, write, err);
+		return apply(w, rec, &ref, world, write, err);
+	if (strcmp(verb, "adopt") == 0)
+		return adopt(w, &ref, write, err);
 	if (strcmp(verb, "create") == 0)
 		return create_token(w, rec, &ref, world, err);
 	if (strcmp(verb, "scaler_secret") == 0)
 		return reconcile_create_scaler_secret(w, rec, &ref, world, err);
 	if (strcmp(verb, "delete") == 0)
-		return remove_object(w, rec, &ref, write, err);
+		return remove_object(w, rec, &ref, world, write, err);
 	return write_cost(w, &ref, write, err);
 }
 

@@ -1,0 +1,330 @@
+"""The operator behind a fault proxy (e2e/faultproxy): whatever the API server does, it converges to the undisturbed end
+state, and every write that the API server accepted keeps the invariants I1..I9 of faults.md.
+
+Each row of FAULTS is planted while a cluster is created and then scaled; ROOST_SOAK=1 runs all of them, else a sample by
+ROOST_SEED. Where a fault must show (RBAC, quota) the Degraded condition is looked at as well.
+"""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from conftest import wait_until
+from fault_plane import SEED, SOAK, actions, cluster_cr, difference, sample, scene
+from operator_fixture import condition
+
+OBJECT = r"/(services|statefulsets|deployments)/c-"
+
+# name -> rules: (action, where). `times` bounds the fault; what is unbounded ends with calm().
+FAULTS = {
+    "watch-cut": [(actions.watch_cut(2), {"verb": "WATCH", "times": 40})],
+    "watch-cut-at-once": [(actions.watch_cut(0), {"verb": "WATCH", "times": 30})],
+    "watch-half-open": [(actions.watch_blackhole(1), {"verb": "WATCH", "times": 12})],
+    "watch-garbage": [(actions.watch_garbage(2), {"verb": "WATCH", "times": 20})],
+    "gone-event": [(actions.watch_gone(1), {"verb": "WATCH", "times": 30})],
+    "gone-http": [(actions.status(410, "Expired"), {"verb": "WATCH", "times": 30})],
+    "gone-list": [(actions.status(410, "Expired"), {"verb": "LIST", "times": 12})],
+    "conflict": [(actions.status(409, "Conflict"), {"verb": "PATCH", "path": OBJECT, "times": 5})],
+    "conflict-status": [(actions.status(409, "Conflict"), {"verb": "PATCH", "path": "/status", "times": 5})],
+    "busy-1": [(actions.status(429, "TooManyRequests", retry_after="1"), {"verb": "PATCH|POST", "times": 4})],
+    "busy-absent": [(actions.status(429, "TooManyRequests"), {"verb": "PATCH|POST", "times": 4})],
+    "busy-garbage": [(actions.status(429, "TooManyRequests", retry_after="soon"), {"verb": "PATCH|GET", "times": 4})],
+    "busy-negative": [(actions.status(429, "TooManyRequests", retry_after="-7"), {"verb": "PATCH|LIST", "times": 4})],
+    "busy-huge": [(actions.status(429, "TooManyRequests", retry_after="99999999999999999999"), {"verb": "PATCH", "times": 2})],
+    "500": [(actions.status(500, "InternalError"), {"verb": "PATCH|GET|LIST", "times": 5})],
+    "503": [(actions.status(503, "ServiceUnavailable"), {"verb": "PATCH|WATCH", "times": 6})],
+    "504": [(actions.status(504, "Timeout"), {"verb": "PATCH|LIST", "times": 5})],
+    "reset": [(actions.cut, {"verb": "PATCH|POST|GET|LIST", "times": 6})],
+    "unanswered": [(actions.commit_unanswered, {"verb": "PATCH|POST", "times": 6})],
+    "unanswered-hang": [(actions.commit_hang, {"verb": "PATCH", "path": OBJECT, "times": 1})],
+    "hang": [(actions.hang, {"verb": "PATCH", "path": OBJECT, "times": 1})],
+    "truncated": [(actions.truncate, {"verb": "PATCH|GET|LIST", "times": 5})],
+    "not-json": [(actions.garbage, {"verb": "PATCH|GET|LIST", "times": 5})],
+    "bad-chunk": [(actions.bad_chunk, {"verb": "PATCH|GET|LIST", "times": 5})],
+    "slow": [(actions.slow, {"verb": "PATCH", "path": OBJECT, "times": 1})],
+    "slow-list": [(actions.slow, {"verb": "LIST", "path": "/services", "times": 1})],
+    "deleted-event-hidden": [(actions.watch_hide(lambda e: e["type"] == "DELETED"), {"verb": "WATCH", "times": 12})],
+    "service-events-hidden": [(actions.watch_hide(lambda e: e["object"]["kind"] == "Service"), {"verb": "WATCH", "times": 12})],
+}
+SAMPLE = 7
+
+
+@pytest.fixture(scope="module")
+def undisturbed(kwok_plane, tmp_path_factory):
+    """End state and counts of the same life without a fault."""
+    with scene(kwok_plane, tmp_path_factory.mktemp("undisturbed")) as s:
+        s.start()
+        life(s)
+        return s.state(), dict(s.oracle.counts(s.namespace))
+
+
+def life(s):
+    """Create, settle, scale compute nodes up, lose a Service, settle."""
+    s.apply(cluster_cr(s.namespace))
+    s.settle()
+    s.patch({"spec": {"starRocksCnSpec": {"replicas": 2}, "starRocksFeSpec": {"limits": {"cpu": "2"}}}})
+    s.settle()
+    uid = s.plane.get("-n", s.namespace, "svc", "c-be-service")["metadata"]["uid"]
+    s.plane.kubectl("-n", s.namespace, "delete", "svc", "c-be-service")
+    wait_until("the Service is back", lambda: f'"{uid}"' not in (text := s.plane.kubectl(
+        "-n", s.namespace, "get", "svc", "c-be-service", "-o", "json", check=False)) and text, 90)
+    s.settle()
+
+
+@pytest.mark.parametrize("fault", sample(FAULTS, SAMPLE))
+def test_a_fault_costs_time_only(kwok_plane, tmp_path, undisturbed, fault):
+    with scene(kwok_plane, tmp_path) as s:
+        for act, where in FAULTS[fault]:
+            s.proxy.rule(act, **where)
+        s.start()
+        life(s)
+        fired = sum(r.fired for r in s.proxy.rules)
+        s.proxy.calm()
+        s.quiet()
+        state, counts = undisturbed
+        assert s.alive() and fired > 0
+        assert not (found := difference(s.state(), state)), "\n".join(found)
+        assert dict(s.oracle.counts(s.namespace)) == counts
+        print(f"{fault}: fired {fired} times, {len(s.own_writes())} accepted writes, end state equal")
+
+
+def test_conflicts_on_one_cluster_hold_up_no_other(kwok_plane, tmp_path):
+    with scene(kwok_plane, tmp_path) as s:
+        rule = s.proxy.rule(actions.status(409, "Conflict"), verb="PATCH", path="/c-")
+        s.start()
+        s.apply(cluster_cr(s.namespace), cluster_cr(s.namespace, "d"))
+        s.settle("d")
+        wait_until("the other one was refused several times", lambda: rule.fired >= 3, 60)
+        seconds = 5
+        before = rule.fired
+        time.sleep(seconds)
+        assert rule.fired - before <= 2 * seconds, "more than 2 requests a second for one cluster"
+        s.proxy.calm()
+        s.settle("c", 180)
+
+
+@pytest.mark.parametrize("verb", ["PATCH", "GET", "LIST", "WATCH"] if SOAK else ["PATCH"])
+def test_a_denied_verb_shows_and_heals(kwok_plane, tmp_path, verb):
+    with scene(kwok_plane, tmp_path) as s:
+        s.proxy.rule(actions.status(403, "Forbidden", f"may not {verb}"), verb=verb, path=r"/(services|statefulsets)(\?|/c-)")
+        s.start()
+        s.apply(cluster_cr(s.namespace))
+        if verb == "PATCH":
+            seen = wait_until("Degraded says so", s.degraded, 60)
+            assert seen["reason"] == "Forbidden" and "may not PATCH" in seen["message"]
+        else:
+            time.sleep(8)
+        assert s.alive() and not s.deletes()
+        s.proxy.calm()
+        s.settle(timeout=180)
+        assert not s.deletes()
+
+
+def test_a_quota_shows_and_heals(kwok_plane, tmp_path):
+    with scene(kwok_plane, tmp_path) as s:
+        s.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": s.namespace},
+                 "spec": {"hard": {"services": "0"}}})
+        wait_until("the quota counts", lambda: s.plane.get("-n", s.namespace, "quota", "q").get("status", {}).get("used"), 60)
+        s.start()
+        s.apply(cluster_cr(s.namespace))
+        seen = wait_until("Degraded says so", s.degraded, 60)
+        assert "quota" in seen["message"], seen
+        s.plane.kubectl("-n", s.namespace, "delete", "quota", "q")
+        s.settle(timeout=180)
+        assert not s.deletes()
+
+
+def test_a_terminating_namespace_is_not_fought(kwok_plane, tmp_path):
+    with scene(kwok_plane, tmp_path) as s:
+        s.apply({"apiVersion": "v1", "kind": "ConfigMap",
+                 "metadata": {"name": "holds", "namespace": s.namespace, "finalizers": ["roost.io/test"]}})
+        s.start()
+        s.apply(cluster_cr(s.namespace))
+        s.settle()
+        s.plane.kubectl("delete", "namespace", s.namespace, "--wait=false")
+        wait_until("the cluster is gone", lambda: not s.plane.kubectl("-n", s.namespace, "get", "src", "-o", "name", check=False), 60)
+        s.quiet()
+        assert s.alive() and not s.deletes()
+        s.patch({"metadata": {"finalizers": None}}, "holds", "cm")
+
+
+def test_a_foreign_object_is_not_taken(kwok_plane, tmp_path):
+    """Also when it carries no label that a watch would show."""
+    with scene(kwok_plane, tmp_path) as s:
+        s.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "c-fe-service", "namespace": s.namespace},
+                 "spec": {"selector": {"app": "mine"}, "ports": [{"port": 80}]}})
+        s.oracle.foreign.add((s.namespace, "services", "c-fe-service"))
+        before = s.plane.get("-n", s.namespace, "svc", "c-fe-service")["spec"]
+        s.start()
+        s.apply(cluster_cr(s.namespace))
+        seen = wait_until("Degraded says so", s.degraded, 60)
+        assert seen["reason"] == "NameTaken" and "c-fe-service" in seen["message"]
+        assert s.plane.get("-n", s.namespace, "svc", "c-fe-service")["spec"] == before
+        s.plane.kubectl("-n", s.namespace, "delete", "svc", "c-fe-service")
+        s.oracle.foreign.clear()
+        s.settle(timeout=180)
+
+
+def test_an_old_view_destroys_nothing(kwok_plane, tmp_path):
+    """A restarted operator that is shown the past (another API server, behind) writes nothing destructive from it."""
+    with scene(kwok_plane, tmp_path) as s:
+        stale = actions.Stale()
+        s.proxy.rule(stale.learn, verb="LIST")
+        s.start()
+        s.apply(cluster_cr(s.namespace, be=2))
+        s.settle()
+        s.operator.process.kill()
+        s.operator.process.wait(10)
+        s.start()  # this one's lists are what will be replayed
+        wait_until("its lists", lambda: "lists=complete" in s.operator.log.read_text(), 30)
+        s.operator.process.kill()
+        s.operator.process.wait(10)
+        s.patch({"spec": {"starRocksBeSpec": {"replicas": 3}, "starRocksCnSpec": None}})
+        s.proxy.calm()
+        s.start()
+        wait_until("the compute nodes are gone", lambda: "c-cn" not in s.plane.kubectl("-n", s.namespace, "get", "deploy", "-o", "name"), 90)
+        s.settle()
+        deletes = len(s.deletes())
+        s.operator.process.kill()
+        s.operator.process.wait(10)
+        s.proxy.rule(stale.replay, verb="LIST")
+        s.proxy.rule(actions.hang, verb="WATCH")
+        s.start()
+        time.sleep(8)
+        assert len(s.deletes()) == deletes
+        assert s.plane.get("-n", s.namespace, "sts", "c-be")["spec"]["replicas"] == 3
+        s.proxy.calm()
+        s.proxy.cut_all()
+        s.settle(timeout=180)
+        wait_until("the past is over", lambda: "c-cn" not in s.plane.kubectl("-n", s.namespace, "get", "deploy", "-o", "name"), 180)
+        assert s.plane.get("-n", s.namespace, "sts", "c-be")["spec"]["replicas"] == 3
+
+
+def test_a_leader_that_was_stopped_writes_no_more(kwok_plane, tmp_path):
+    """Split brain: SIGSTOP past the lease, a second leads, SIGCONT."""
+    with scene(kwok_plane, tmp_path) as s:
+        first = s.start("operator-a", "--leader-elect")
+        s.apply(cluster_cr(s.namespace))
+        s.settle()
+        os.kill(first.process.pid, signal.SIGSTOP)
+        s.start("operator-b", "--leader-elect")
+        s.patch({"spec": {"starRocksCnSpec": {"replicas": 3}}})
+        wait_until("the second leads", lambda: [w for w in s.own_writes() if w.identity == "operator-b"], 60)
+        s.settle()
+        s.patch({"spec": {"starRocksCnSpec": None}})
+        os.kill(first.process.pid, signal.SIGCONT)
+        wait_until("the compute nodes are gone", lambda: "c-cn" not in s.plane.kubectl("-n", s.namespace, "get", "deploy", "-o", "name"), 90)
+        began = next(i for i, w in enumerate(s.own_writes()) if w.identity == "operator-b")
+        late = [w for w in s.own_writes()[began:] if w.identity == "operator-a"]
+        assert not late, late
+        assert first.process.wait(30) != 0, "a deposed leader ends"
+
+
+@pytest.mark.parametrize("clock", ["+1h", "-1h", "+0 x2"] if SOAK else ["+1h"])
+def test_a_clock_that_jumps(kwok_plane, tmp_path, monkeypatch, clock):
+    library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+    if not os.path.exists(library):
+        pytest.skip("no libfaketime: e2e/tools/deps check")
+    with scene(kwok_plane, tmp_path) as s:
+        monkeypatch.setenv("LD_PRELOAD", library)
+        monkeypatch.setenv("FAKETIME", clock)
+        monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        s.start("operator", "--leader-elect")
+        for name in ("LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC"):
+            monkeypatch.delenv(name)
+        s.apply(cluster_cr(s.namespace))
+        s.settle()
+        s.patch({"spec": {"starRocksCnSpec": {"replicas": 2}}})
+        s.settle()
+        s.quiet()
+
+
+def test_objects_at_the_size_limit(kwok_plane, tmp_path):
+    """A 1 MB configuration and a 700 KB environment: memory stays bounded, and what etcd refuses is told."""
+    with scene(kwok_plane, tmp_path) as s:
+        s.start()
+        s.apply(cluster_cr(s.namespace))
+        s.settle()
+        text = "http_port = 8031\n" + "# filler\n" * 110000
+        s.plane.kubectl("-n", s.namespace, "create", "-f", "-", stdin=json.dumps(
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "big"}, "data": {"fe.conf": text}}))
+        s.patch({"spec": {"starRocksFeSpec": {"configMapInfo": {"configMapName": "big", "resolveKey": "fe.conf"}}}})
+        wait_until("its port is used", lambda: "8031" in s.plane.kubectl("-n", s.namespace, "get", "svc", "c-fe-service", "-o", "json"), 60)
+        env = [{"name": f"E{i}", "value": "x" * 7000} for i in range(100)]
+        s.plane.kubectl("-n", s.namespace, "patch", "src", "c", "--type=merge", "--patch-file=/dev/stdin",
+                        stdin=json.dumps({"spec": {"starRocksBeSpec": {"beEnvVars": env}}}))
+        wait_until("it is rendered or told", lambda: s.degraded() or "E99" in s.plane.kubectl(
+            "-n", s.namespace, "get", "sts", "c-be", "-o", "json"), 60)
+        rss = int(next(line for line in open(f"/proc/{s.operator.process.pid}/status") if line.startswith("VmRSS")).split()[1])
+        print(f"VmRSS with objects at the limit: {rss} kB")
+        assert s.alive() and rss < 200 * 1024
+        s.plane.kubectl("-n", s.namespace, "patch", "src", "c", "--type=json", "-p",
+                        '[{"op":"remove","path":"/spec/starRocksBeSpec/beEnvVars"}]')
+        s.settle()
+
+
+HOSTILE = {
+    "path-traversal": {"starRocksFeSpec": {"configMapInfo": {"configMapName": "../../secrets/x", "resolveKey": "../../k"}}},
+    "newline-label": {"starRocksFeSpec": {"podLabels": {"a\nb": "c\nd"}}},
+    "template": {"starRocksFeSpec": {"image": "${name}${uid}"}},
+    "negative": {"starRocksBeSpec": {"replicas": -1}},
+    "overflow": {"starRocksCnSpec": {"replicas": 2147483648}},
+    "million": {"starRocksFeSpec": {"replicas": 1000000}},
+    "storage": {"starRocksBeSpec": {"storageVolumes": [{"name": "d", "mountPath": "/d", "storageSize": "abc10Gi"}]}},
+    "long-name-volume": {"starRocksBeSpec": {"storageVolumes": [{"name": "d" * 300, "mountPath": "/d", "storageSize": "1Gi"}]}},
+    "bad-quantity": {"starRocksBeSpec": {"limits": {"cpu": "many"}}},
+    "same-volume-twice": {"starRocksBeSpec": {"storageVolumes": [{"name": "d", "mountPath": "/d", "storageSize": "1Gi"}] * 2}},
+    "port-70000": {"starRocksFeSpec": {"service": {"type": "NodePort", "ports": [{"name": "query", "containerPort": 9030, "port": 70000}]}}},
+    "no-fe": {"starRocksFeSpec": None},
+    "empty": {},
+}
+
+
+def test_hostile_clusters_harm_nobody(kwok_plane, tmp_path):
+    """Refused by the API server, or Degraded with a reason; a neighbour is served, the process lives."""
+    with scene(kwok_plane, tmp_path) as s:
+        s.start()
+        told = {}
+        for i, (name, spec) in enumerate(HOSTILE.items()):
+            cr = cluster_cr(s.namespace, f"h{i}", be=0, cn=0)
+            cr["spec"] = {"starRocksFeSpec": cr["spec"]["starRocksFeSpec"]}
+            for key, value in spec.items():
+                cr["spec"][key] = None if value is None else {"image": "x", **cr["spec"].get(key, {}), **value}
+            cr["spec"] = {k: v for k, v in cr["spec"].items() if v is not None}
+            done = s.plane.kubectl("-n", s.namespace, "create", "-f", "-", stdin=json.dumps(cr), check=False)
+            told[name] = "accepted" if done.strip() else "refused by the API server"
+        s.apply(cluster_cr(s.namespace, "good"))
+        s.settle("good")
+        assert s.alive()
+        for i, name in enumerate(HOSTILE):
+            if told[name] == "accepted":
+                c = wait_until(f"{name} has a condition", lambda: condition(s.plane, s.namespace, "Ready", f"h{i}"), 60)
+                d = condition(s.plane, s.namespace, "Degraded", f"h{i}")
+                told[name] = f"Ready={c['status']} Degraded={d.get('status')} {d.get('reason', '')}"
+        print("\n".join(f"{k}: {v}" for k, v in told.items()))
+        assert told["negative"] == told["overflow"] == "refused by the API server", told
+
+
+def test_the_crd_goes_and_comes_back(tmp_path):
+    """On a control plane of its own: removing the CRD removes every cluster."""
+    from plane_fixture import Plane
+
+    if not SOAK and SEED % 3:
+        pytest.skip("in the soak, and with every third seed")
+    with Plane(kwok=True) as plane:
+        plane.crds()
+        plane.fake_node("fake-0")
+        with scene(plane, tmp_path) as s:
+            s.start()
+            s.apply(cluster_cr(s.namespace))
+            s.settle()
+            plane.kubectl("delete", "crd", "starrocksclusters.starrocks.com", timeout=180)
+            time.sleep(5)
+            assert s.alive() and not s.deletes()
+            plane.crds()
+            s.apply(cluster_cr(s.namespace))
+            s.settle(timeout=240)
+            assert not s.deletes()
