@@ -24,6 +24,7 @@
 #define ROOST_VERSION "dev"
 #endif
 
+enum { TRIM_EVERY_MS = 10000 };
 enum { LEASE_EVERY_MS = 2000, TICK_MS = 100, WORKERS = 4, FE_THREADS = 8, FE_SLOW_THREADS = 2 };
 enum { REPLAY_MAX = 64 * 1024 * 1024 };
 
@@ -372,7 +373,7 @@ static int lead(struct program *p, struct kube_client *kube, bool led, struct er
 static int run(struct program *p, struct kube_client *kube, struct err *err)
 {
 	int64_t began = clock_mono_ms();
-	struct deadline next = deadline_in(0);
+	struct deadline next = deadline_in(0), trim = deadline_in(TRIM_EVERY_MS);
 	bool led = false;
 	int rc = start_observing(p, err);
 	while (rc == 0 && !stopping) {
@@ -393,6 +394,11 @@ static int run(struct program *p, struct kube_client *kube, struct err *err)
 		}
 		if (led && !p->reconcile && atomic_load(&p->ready))
 			rc = start_writing(p, err);
+		/* What a burst of events took goes back to the system. */
+		if (deadline_passed(trim)) {
+			trim = deadline_in(TRIM_EVERY_MS);
+			malloc_trim(0);
+		}
 		clock_sleep_ms(p->reconcile ? TICK_MS : 10);
 	}
 	return rc;

@@ -91,6 +91,29 @@ def test_a_fault_costs_time_only(kwok_plane, tmp_path, undisturbed, fault):
         print(f"{fault}: fired {fired} times, {len(s.own_writes())} accepted writes, end state equal")
 
 
+@pytest.mark.parametrize("fault", ["gone-event", "gone-http"])
+def test_410_is_answered_by_a_fresh_list(kwok_plane, tmp_path, fault):
+    """Never by a watch from the beginning or from the version that was refused, and not in a hot loop."""
+    with scene(kwok_plane, tmp_path) as s:
+        s.start()
+        s.apply(cluster_cr(s.namespace))
+        s.settle()
+        first = len(s.proxy.requests)
+        act, where = FAULTS[fault][0]
+        rule = s.proxy.rule(act, verb="WATCH", path="/services", times=4)
+        s.patch({"spec": {"starRocksFeSpec": {"service": {"annotations": {"a": "b"}}}}})
+        s.plane.kubectl("-n", s.namespace, "annotate", "svc", "c-fe-service", "x=y")
+        wait_until("the watch was refused four times", lambda: rule.fired == 4, 90)
+        s.settle()
+        wait_until("the Service is as it should be", lambda: s.plane.get("-n", s.namespace, "svc", "c-fe-service")[
+            "metadata"]["annotations"].get("a") == "b", 60)
+        asked = [r for r in s.proxy.requests[first:] if r.plural == "services"]
+        lists = [r for r in asked if r.verb == "LIST"]
+        assert len(lists) >= rule.fired, f"{rule.fired} times 410, {len(lists)} lists"
+        assert len(asked) < 60, f"{len(asked)} requests"
+        assert all(r.query.get("resourceVersion", ["0"])[0] not in ("", "0") for r in asked if r.verb == "WATCH")
+
+
 def test_conflicts_on_one_cluster_hold_up_no_other(kwok_plane, tmp_path):
     with scene(kwok_plane, tmp_path) as s:
         rule = s.proxy.rule(actions.status(409, "Conflict"), verb="PATCH", path="/c-")
@@ -166,6 +189,7 @@ def test_a_foreign_object_is_not_taken(kwok_plane, tmp_path):
         s.plane.kubectl("-n", s.namespace, "delete", "svc", "c-fe-service")
         s.oracle.foreign.clear()
         s.settle(timeout=180)
+        s.quiet()
 
 
 def test_an_old_view_destroys_nothing(kwok_plane, tmp_path):

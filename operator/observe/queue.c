@@ -5,9 +5,14 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/map.h"
+#include "lib/base/vec.h"
+
+/* A key that was just worked on rests for so long: the events of a rollout come in bursts, and one look sees all. */
+enum { REST_MS = 50 };
 
 struct entry {
-	int64_t due_ms; /* -1: not waiting */
+	int64_t due_ms;        /* -1: not waiting */
+	int64_t rest_until_ms; /* not due before */
 	bool taken;
 };
 
@@ -15,6 +20,7 @@ struct observe_queue {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct map *entries;
+	int64_t swept_ms;
 	bool closed;
 };
 
@@ -51,10 +57,34 @@ void observe_queue_add(struct observe_queue *q, const char *key, int64_t delay_m
 		e->due_ms = -1;
 		map_put(q->entries, key, e);
 	}
+	if (e && due < e->rest_until_ms)
+		due = e->rest_until_ms;
 	if (e && (e->due_ms < 0 || due < e->due_ms))
 		e->due_ms = due;
 	pthread_cond_signal(&q->wake);
 	pthread_mutex_unlock(&q->lock);
+}
+
+/* Keys of which nothing is left to know; now and then, since each lives a little longer than its work. */
+static void sweep(struct observe_queue *q, int64_t now)
+{
+	size_t at = 0;
+	const char *key;
+	void *value;
+	VEC(char *) gone = { 0 };
+	if (now < q->swept_ms + 1000)
+		return;
+	q->swept_ms = now;
+	while (map_next(q->entries, &at, &key, &value)) {
+		const struct entry *e = value;
+		if (!e->taken && e->due_ms < 0 && e->rest_until_ms <= now)
+			vec_push(&gone, xstrdup(key));
+	}
+	for (size_t i = 0; i < gone.n; i++) {
+		map_del(q->entries, gone.v[i]);
+		free(gone.v[i]);
+	}
+	vec_free(&gone);
 }
 
 /* The key that is due first among those that nobody holds. */
@@ -103,15 +133,17 @@ char *observe_queue_take(struct observe_queue *q)
 
 void observe_queue_done(struct observe_queue *q, const char *key)
 {
+	int64_t now = clock_mono_ms();
 	pthread_mutex_lock(&q->lock);
 	struct entry *e = map_get(q->entries, key);
 	if (e) {
 		e->taken = false;
-		if (e->due_ms < 0)
-			map_del(q->entries, key);
-		else
-			pthread_cond_signal(&q->wake);
+		e->rest_until_ms = now + REST_MS;
+		if (e->due_ms >= 0 && e->due_ms < e->rest_until_ms)
+			e->due_ms = e->rest_until_ms;
+		pthread_cond_signal(&q->wake);
 	}
+	sweep(q, now);
 	pthread_mutex_unlock(&q->lock);
 }
 

@@ -1,5 +1,6 @@
 /* Keys with a time at which each is due; a key is in it once, and with one taker at a time.
  *
+ * A key rests a moment after its taker is done, so that a burst of events is one look.
  * Thread: safe. A key that is added while its taker works comes again afterwards, so that nothing is missed
  * and no key is worked on twice at once. Limits: QUEUE_KEYS_MAX keys. */
 #ifndef ROOST_OPERATOR_OBSERVE_QUEUE_H

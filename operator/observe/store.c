@@ -11,7 +11,9 @@
 #include "operator/model/cluster.h"
 
 struct item {
-	json_t *object; /* NULL: deleted; kept until the next list, so that no older answer revives it */
+	/* Compact JSON, a sixth of what the parsed value takes. NULL: deleted; kept until the next list, so that no
+	 * older answer revives it. */
+	char *text;
 	uint64_t version;
 	unsigned watch;
 	uint64_t round;
@@ -37,7 +39,7 @@ typedef VEC(char *) keys_t;
 static void item_free(void *p)
 {
 	struct item *i = p;
-	json_decref(i->object);
+	free(i->text);
 	free(i);
 }
 
@@ -125,21 +127,31 @@ static struct bucket *bucket_of(struct observe_store *s, const char *key)
 	return b;
 }
 
-/* Without managedFields, which are as long as the object; of them only whether upstream's operator owns it. */
-static json_t *kept_copy(const json_t *object)
+/* Without managedFields and the annotations that repeat the object; of them only whether upstream's operator owns it. */
+static char *kept_text(const json_t *object)
 {
 	static const char *const kept[] = { MODEL_UPSTREAM_HASH, MODEL_UPSTREAM_LAST, NULL };
 	static const struct kube_owner upstream = { MODEL_UPSTREAM_MANAGER, "Update" };
-	json_t *metadata = json_object_get(object, "metadata");
-	json_t *slim = json_copy((json_t *)(uintptr_t)object);
-	json_t *slim_metadata = json_copy(metadata);
-	json_object_del(slim_metadata, "managedFields");
-	json_object_set_new(slim, "metadata", slim_metadata);
+	_cleanup_json_ json_t *slim = json_copy((json_t *)(uintptr_t)object);
+	json_t *metadata = json_copy(json_object_get(object, "metadata"));
+	json_t *annotations = json_copy(json_object_get(metadata, "annotations"));
+	json_object_set_new(slim, "metadata", metadata);
+	json_object_del(metadata, "managedFields");
+	if (annotations) {
+		json_object_del(annotations, MODEL_UPSTREAM_LAST);
+		json_object_del(annotations, "kubectl.kubernetes.io/last-applied-configuration");
+		json_object_set_new(metadata, "annotations", annotations);
+	}
 	if (kube_fields_owned(object, &upstream, kept))
 		json_object_set_new(slim, "upstream", json_true());
-	json_t *copy = json_deep_copy(slim);
-	json_decref(slim);
-	return copy;
+	return data_json_text(slim);
+}
+
+static json_t *parsed(const struct item *i)
+{
+	json_t *j = NULL;
+	(void)data_json_parse(str_of(i->text), &j, NULL);
+	return j ? j : json_object();
 }
 
 /* Whether it is news. */
@@ -154,14 +166,14 @@ static bool put(struct observe_store *s, const char *key, unsigned watch, json_t
 		old->round = s->round[watch];
 	if (old && version < old->version)
 		return false;
-	if (old && version == old->version && (old->object == NULL) == deleted)
+	if (old && version == old->version && (old->text == NULL) == deleted)
 		return false;
 	struct item *i = xcalloc(1, sizeof(*i));
 	i->watch = watch;
 	i->round = s->round[watch];
 	i->version = version;
 	if (!deleted)
-		i->object = kept_copy(object);
+		i->text = kept_text(object);
 	map_put(b->items, id, i);
 	return true;
 }
@@ -176,9 +188,9 @@ static bool sweep_bucket(struct observe_store *s, struct bucket *b, unsigned wat
 	void *value;
 	while (map_next(b->items, &at, &id, &value)) {
 		const struct item *i = value;
-		if (i->watch != watch || (i->round == s->round[watch] && i->object))
+		if (i->watch != watch || (i->round == s->round[watch] && i->text))
 			continue;
-		news = news || i->object;
+		news = news || i->text;
 		vec_push(&gone, xstrdup(id));
 	}
 	for (size_t i = 0; i < gone.n; i++) {
@@ -311,15 +323,15 @@ bool observe_store_synced(struct observe_store *s, unsigned n)
 	return all;
 }
 
-static const json_t *cr_of(const struct bucket *b)
+static const struct item *cr_of(const struct bucket *b)
 {
 	size_t at = 0;
 	const char *id;
 	void *value;
 	while (map_next(b->items, &at, &id, &value)) {
 		const struct item *i = value;
-		if (i->object && strncmp(id, "StarRocksCluster/", 17) == 0)
-			return i->object;
+		if (i->text && strncmp(id, "StarRocksCluster/", 17) == 0)
+			return i;
 	}
 	return NULL;
 }
@@ -329,14 +341,14 @@ json_t *observe_store_world(struct observe_store *s, const char *key)
 	json_t *world = NULL;
 	pthread_mutex_lock(&s->lock);
 	const struct bucket *b = map_get(s->buckets, key);
-	const json_t *cr = b ? cr_of(b) : NULL;
+	const struct item *cr = b ? cr_of(b) : NULL;
 	if (cr) {
 		json_t *objects = json_object(), *pods = json_array();
 		size_t at = 0;
 		const char *id;
 		void *value;
-		world = json_pack("{s:o, s:o, s:o}", "cr", json_deep_copy(cr), "objects", objects,
-		                  "pods", pods);
+		world = json_pack("{s:o, s:o, s:o}", "cr", parsed(cr), "objects", objects, "pods",
+		                  pods);
 		if (b->wanted_at_ms)
 			json_object_set_new(world, "wanted",
 			                    json_pack("{s:I, s:I, s:I, s:I}", "replicas",
@@ -346,12 +358,12 @@ json_t *observe_store_world(struct observe_store *s, const char *key)
 			                              (json_int_t)b->wanted_at_ms));
 		while (map_next(b->items, &at, &id, &value)) {
 			const struct item *i = value;
-			if (!i->object || i->object == cr)
+			if (!i->text || i == cr)
 				continue;
 			if (strncmp(id, "Pod/", 4) == 0)
-				json_array_append_new(pods, json_deep_copy(i->object));
+				json_array_append_new(pods, parsed(i));
 			else
-				json_object_set_new(objects, id, json_deep_copy(i->object));
+				json_object_set_new(objects, id, parsed(i));
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -365,7 +377,8 @@ void observe_store_each(struct observe_store *s, void (*fn)(void *arg, const jso
 	void *value;
 	pthread_mutex_lock(&s->lock);
 	while (map_next(s->buckets, &at, &key, &value)) {
-		const json_t *cr = cr_of(value);
+		const struct item *i = cr_of(value);
+		_cleanup_json_ json_t *cr = i ? parsed(i) : NULL;
 		if (cr)
 			fn(arg, cr);
 	}
