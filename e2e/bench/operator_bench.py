@@ -175,6 +175,7 @@ def foreign(api, n):
 
 
 def heal(api, path, name):
+    time.sleep(1)
     uid = api.call("GET", f"{path}/{name}")[1]["metadata"]["uid"]
     api.call("DELETE", f"{path}/{name}", {"propagationPolicy": "Background"})
     return until(lambda: (a := api.call("GET", f"{path}/{name}"))[0] == 200 and a[1]["metadata"]["uid"] != uid, 300)
