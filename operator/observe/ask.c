@@ -6,18 +6,10 @@
 #include "lib/data/base64.h"
 #include "lib/data/json.h"
 #include "lib/mysql/client.h"
-#include "operator/observe/fe.h"
+#include "operator/observe/ask_priv.h"
 #include "operator/observe/metrics.h"
 
-enum { LOAD_MS = 1000, STATEMENT_MAX = 1024, PASSWORD_MAX = 4096 };
-
-struct ask {
-	struct kube_client *kube;
-	const json_t *target;
-	const struct observe_fe_config *config;
-	struct deadline by;
-	json_t *answer;
-};
+enum { LOAD_MS = 1000, PASSWORD_MAX = 4096 };
 
 /* ---- the password: MYSQL_PWD of the FE's environment, itself or by Secret ---- */
 static char *secret_value(struct ask *a, const char *name, const char *key)
@@ -55,99 +47,6 @@ static char *password_of(struct ask *a)
 			return secret_value(a, secret, key);
 	}
 	return NULL;
-}
-
-/* ---- statements ---- */
-int observe_statement(const json_t *intent, struct buf *out)
-{
-	static const struct {
-		const char *act, *text;
-	} forms[] = {
-		{ "drop_node", "ALTER SYSTEM DROP COMPUTE NODE \"%s:%lld\"" },
-		{ "decommission", "ALTER SYSTEM DECOMMISSION BACKEND \"%s:%lld\"" },
-		{ "cancel_decommission", "CANCEL DECOMMISSION BACKEND \"%s:%lld\"" },
-		{ "drop_backend", "ALTER SYSTEM DROP BACKEND \"%s:%lld\"" },
-	};
-	const char *act = data_get_str(intent, "do");
-	const char *host = data_get_str(intent, "host");
-	const char *warehouse = data_get_str(intent, "warehouse");
-	long long port = (long long)data_get_int(intent, "port", 0);
-	/* The host comes from the FE's own list: still, only what is a host goes into a statement. */
-	if (!act || !host || !*host || port <= 0 || port > 65535 ||
-	    host[strspn(host,
-	                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:_")])
-		return -EINVAL;
-	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-		if (strcmp(forms[i].act, act) != 0)
-			continue;
-		const char *at = strchr(forms[i].text, '"');
-		buf_add(out, forms[i].text, (size_t)(at - forms[i].text));
-		buf_addf(out, strchr(host, ':') ? "\"[%s]:%lld\"" : "\"%s:%lld\"", host, port);
-		if (warehouse && strcmp(act, "drop_node") == 0 &&
-		    warehouse[strspn(warehouse, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST"
-		                                "UVWXYZ0123456789_")] == '\0' &&
-		    *warehouse)
-			buf_addf(out, " FROM WAREHOUSE %s", warehouse);
-		return 0;
-	}
-	return -EINVAL;
-}
-
-struct claim {
-	const char *host;
-	bool found;
-};
-
-static int pod_claims(void *arg, json_t *pod)
-{
-	struct claim *c = arg;
-	const char *ip = data_get_str(pod, "status.podIP");
-	const char *name = data_get_str(pod, "metadata.name");
-	size_t n = name ? strlen(name) : 0;
-	if ((!ip && data_get_str(pod, "spec.nodeName")) || (ip && strcmp(ip, c->host) == 0) ||
-	    (n > 0 && strncmp(c->host, name, n) == 0 && (c->host[n] == '.' || c->host[n] == '\0')))
-		c->found = true;
-	return 0;
-}
-
-/* The live read before a destructive act: is the wish still the cluster's, and is the node nobody's? */
-static bool still_true(struct ask *a, const json_t *intent)
-{
-	struct kube_ref ref = { &KUBE_CLUSTER, data_get_str(a->target, "ns"),
-		                data_get_str(a->target, "name"), NULL };
-	_cleanup_json_ json_t *cr = NULL;
-	struct err err = ERR_INIT;
-	const char *uid = data_get_str(a->target, "uid");
-	if (kube_get(a->kube, &ref, &cr, &err) != 0)
-		return false;
-	const char *live_uid = data_get_str(cr, "metadata.uid");
-	if (!live_uid || !uid || strcmp(live_uid, uid) != 0 ||
-	    data_get_int(cr, "metadata.generation", -1) != data_get_int(intent, "generation", -2) ||
-	    data_get_str(cr, "metadata.deletionTimestamp"))
-		return false;
-	if (strcmp(data_get_str(intent, "do"), "drop_node") != 0)
-		return true;
-	struct claim claim = { .host = data_get_str(intent, "host") };
-	struct kube_list_query q = { .kind = &KUBE_POD,
-		                     .ns = ref.ns,
-		                     .labels = data_get_str(a->target, "cn_selector") };
-	return kube_list(a->kube, &q, pod_claims, &claim, NULL, &err) == 0 && !claim.found;
-}
-
-static void carry_out(struct ask *a, struct mysqlc *sql, const json_t *intent)
-{
-	_cleanup_buf_ struct buf text = BUF_INIT(STATEMENT_MAX);
-	_cleanup_mysqlc_result_ struct mysqlc_result result = { 0 };
-	struct err err = ERR_INIT;
-	if (observe_statement(intent, &text) < 0 || text.overflow || !still_true(a, intent) ||
-	    !a->config->may_write(a->config->arg))
-		return;
-	int rc = mysqlc_query(sql, text.p, a->by, &result, &err);
-	observe_metric_add(OBSERVE_SQL_STATEMENTS, 1);
-	log_info("cluster=%s/%s statement=\"%s\" %s", data_get_str(a->target, "ns"),
-	         data_get_str(a->target, "name"), text.p, rc == 0 ? "done" : err.msg);
-	if (rc != 0)
-		json_object_set_new(a->answer, "refused", json_sprintf("%s: %s", text.p, err.msg));
 }
 
 /* ---- lists ---- */
@@ -188,8 +87,29 @@ static json_t *row_json(const struct mysqlc_result *r, size_t i, bool backend)
 	return row;
 }
 
-static int ask_list(struct ask *a, struct mysqlc *sql, const char *statement, const char *key,
-                    bool backend, struct err *err)
+json_t *observe_frontend(const struct mysqlc_result *r, size_t i)
+{
+	const char *host = mysqlc_cell(r, i, "IP");
+	const char *role = mysqlc_cell(r, i, "Role");
+	if (!host || !*host || !role)
+		return NULL;
+	return json_pack("{s:s, s:I, s:s, s:b, s:b}", "host", host, "port",
+	                 (json_int_t)number(r, i, "EditLogPort", 9010), "role", role, "join",
+	                 truth(r, i, "Join"), "alive", truth(r, i, "Alive"));
+}
+
+json_t *observe_backend(const struct mysqlc_result *r, size_t i)
+{
+	return row_json(r, i, true);
+}
+
+json_t *observe_node(const struct mysqlc_result *r, size_t i)
+{
+	return row_json(r, i, false);
+}
+
+int observe_list(struct ask *a, struct mysqlc *sql, const char *statement, observe_row_fn row,
+                 json_t **ret, struct err *err)
 {
 	_cleanup_mysqlc_result_ struct mysqlc_result r = { 0 };
 	int rc = mysqlc_query(sql, statement, a->by, &r, err);
@@ -197,11 +117,67 @@ static int ask_list(struct ask *a, struct mysqlc *sql, const char *statement, co
 		return rc;
 	json_t *rows = json_array();
 	for (size_t i = 0; i < r.n_rows; i++) {
-		json_t *row = row_json(&r, i, backend);
-		if (row)
-			json_array_append_new(rows, row);
+		json_t *one = row(&r, i);
+		if (one)
+			json_array_append_new(rows, one);
 	}
-	json_object_set_new(a->answer, key, rows);
+	*ret = rows;
+	return 0;
+}
+
+static int ask_list(struct ask *a, struct mysqlc *sql, const char *statement, const char *key,
+                    observe_row_fn row, struct err *err)
+{
+	json_t *rows = NULL;
+	int rc = observe_list(a, sql, statement, row, &rows, err);
+	if (rc == 0)
+		json_object_set_new(a->answer, key, rows);
+	return rc;
+}
+
+/* ---- what is asked only while a step wants to know it ---- */
+/* The replicas that some partition promises: no fewer backends may stay. Absent when the FE cannot say. */
+static int ask_replication(struct ask *a, struct mysqlc *sql, struct err *err)
+{
+	_cleanup_mysqlc_result_ struct mysqlc_result r = { 0 };
+	int rc = mysqlc_query(sql,
+	                      "SELECT MAX(REPLICATION_NUM) AS n FROM "
+	                      "information_schema.partitions_meta",
+	                      a->by, &r, err);
+	if (rc == 0)
+		json_object_set_new(a->answer, "replication",
+		                    json_integer(r.n_rows ? number(&r, 0, "n", 0) : 0));
+	else if (rc == MYSQLC_REFUSED)
+		json_object_set_new(a->answer, "replication_error", json_string(err->msg));
+	return rc == MYSQLC_REFUSED ? 0 : rc;
+}
+
+/* Tablets that are short of a replica, and those that wait for their repair or are in it. */
+static int ask_health(struct ask *a, struct mysqlc *sql, struct err *err)
+{
+	_cleanup_mysqlc_result_ struct mysqlc_result all = { 0 }, repair = { 0 };
+	int64_t bad = 0;
+	int rc = mysqlc_query(sql, "SHOW PROC '/statistic'", a->by, &all, err);
+	if (rc == MYSQLC_REFUSED)
+		json_object_set_new(a->answer, "health_error", json_string(err->msg));
+	if (rc != 0)
+		return rc == MYSQLC_REFUSED ? 0 : rc;
+	for (size_t i = 0; i < all.n_rows; i++) {
+		const char *id = mysqlc_cell(&all, i, "DbId");
+		if (id && str_caseeqs(str_of(id), "total"))
+			bad += number(&all, i, "UnhealthyTabletNum", 0) +
+			       number(&all, i, "CloningTabletNum", 0);
+	}
+	rc = mysqlc_query(sql, "SHOW PROC '/cluster_balance'", a->by, &repair, err);
+	for (size_t i = 0; rc == 0 && i < repair.n_rows; i++) {
+		const char *item = mysqlc_cell(&repair, i, "Item");
+		if (item &&
+		    (strcmp(item, "pending_tablets") == 0 || strcmp(item, "running_tablets") == 0))
+			bad += number(&repair, i, "Number", 0);
+	}
+	if (rc != 0 && rc != MYSQLC_REFUSED)
+		return rc;
+	json_object_set_new(a->answer, "unhealthy", json_integer(bad));
 	return 0;
 }
 
@@ -219,9 +195,18 @@ static int ask_sql(struct ask *a, const json_t *intents, struct err *err)
 	mem_free_secret(password);
 	if (rc != 0)
 		return rc;
-	json_array_foreach((json_t *)(uintptr_t)intents, i, intent) carry_out(a, sql, intent);
-	rc = ask_list(a, sql, "SHOW BACKENDS", "backends", true, err);
-	return rc != 0 ? rc : ask_list(a, sql, "SHOW COMPUTE NODES", "nodes", false, err);
+	json_array_foreach((json_t *)(uintptr_t)intents, i, intent)
+		observe_carry_out(a, sql, intent);
+	rc = ask_list(a, sql, "SHOW BACKENDS", "backends", observe_backend, err);
+	if (rc == 0)
+		rc = ask_list(a, sql, "SHOW COMPUTE NODES", "nodes", observe_node, err);
+	if (rc == 0)
+		rc = ask_list(a, sql, "SHOW FRONTENDS", "frontends", observe_frontend, err);
+	if (rc == 0 && data_get_bool(a->target, "want.replication", false))
+		rc = ask_replication(a, sql, err);
+	if (rc == 0 && data_get_bool(a->target, "want.health", false))
+		rc = ask_health(a, sql, err);
+	return rc;
 }
 
 /* Roost's own FE tells what runs where; without it the lists serve. */

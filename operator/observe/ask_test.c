@@ -23,6 +23,8 @@ struct stage {
 	const char *_Atomic pods; /* the live pods */
 	char sent[256];           /* statements that change something; read after the FE is asked */
 	atomic_bool may_write;
+	const char *const *frontends; /* name, IP, port, role, join, alive */
+	size_t n_frontends;
 };
 
 static bool on_statement(void *arg, int fd, const char *sql)
@@ -36,8 +38,25 @@ static bool on_statement(void *arg, int fd, const char *sql)
 		                            "WarehouseName" };
 	static const char *const nodes[] = { "10.0.0.7", "9051", "false", "3",
 		                             "default_warehouse" };
+	static const char *const frontend[] = {
+		"Name", "IP", "EditLogPort", "Role", "Join", "Alive"
+	};
+	static const char *const statistic[] = { "DbId", "UnhealthyTabletNum", "CloningTabletNum" };
+	static const char *const statistics[] = { "10001", "2", "9", "Total", "2", "1" };
+	static const char *const balance[] = { "Item", "Number" };
+	static const char *const balances[] = { "pending_tablets", "4", "history_tablets", "99" };
+	static const char *const max[] = { "n" };
+	static const char *const maxes[] = { "3" };
 	struct stage *s = arg;
-	if (strcmp(sql, "SHOW BACKENDS") == 0) {
+	if (strcmp(sql, "SHOW FRONTENDS") == 0) {
+		mysqlc_fake_rows(fd, frontend, ARRAY_LEN(frontend), s->frontends, s->n_frontends);
+	} else if (strcmp(sql, "SHOW PROC '/statistic'") == 0) {
+		mysqlc_fake_rows(fd, statistic, ARRAY_LEN(statistic), statistics, 2);
+	} else if (strcmp(sql, "SHOW PROC '/cluster_balance'") == 0) {
+		mysqlc_fake_rows(fd, balance, ARRAY_LEN(balance), balances, 2);
+	} else if (strstr(sql, "partitions_meta")) {
+		mysqlc_fake_rows(fd, max, 1, maxes, 1);
+	} else if (strcmp(sql, "SHOW BACKENDS") == 0) {
 		atomic_fetch_add(&s->asks, 1);
 		mysqlc_fake_rows(fd, backend, ARRAY_LEN(backend), backends, 2);
 	} else if (strcmp(sql, "SHOW COMPUTE NODES") == 0) {
@@ -138,17 +157,24 @@ static json_t *target(int port)
 	                 "MYSQL_PWD", "valueFrom", "secretKeyRef", "name", "s", "key", "password");
 }
 
-static json_t *ask(struct stage *s, int port, const char *intents)
+static json_t *ask_wanting(struct stage *s, int port, const char *intents, json_t *want)
 {
 	struct observe_fe_config config = { .kube = s->kube, .may_write = may_write, .arg = s };
 	_cleanup_(kube_client_freep) struct kube_client *kube = NULL;
 	_cleanup_(http_client_freep) struct http_client *http = NULL;
 	_cleanup_json_ json_t *t = target(port), *list = NULL;
 	struct err err = ERR_INIT;
+	if (want)
+		json_object_set_new(t, "want", want);
 	assert_int_equal(data_json_parse(str_of(intents), &list, &err), 0);
 	assert_int_equal(kube_client_new(s->kube, &kube, &err), 0);
 	assert_int_equal(http_client_new(NULL, &http, &err), 0);
 	return observe_ask(kube, http, t, list, &config, 4000);
+}
+
+static json_t *ask(struct stage *s, int port, const char *intents)
+{
+	return ask_wanting(s, port, intents, NULL);
 }
 
 #define DROP "[{\"do\":\"drop_node\",\"host\":\"10.0.0.7\",\"port\":9051,\"generation\":4}]"
@@ -162,7 +188,8 @@ static void lists_become_rows(void **state)
 	assert_string_equal(
 		text,
 		"{\"backends\":[{\"alive\":true,\"decommissioned\":true,\"host\":\"c-be-0.x\","
-		"\"port\":9050,\"tablets\":12}],\"nodes\":[{\"alive\":false,\"host\":"
+		"\"port\":9050,\"tablets\":12}],\"frontends\":[],\"nodes\":[{\"alive\":false,"
+	        "\"host\":"
 		"\"10.0.0.7\",\"port\":9051,\"running\":3,\"warehouse\":"
 		"\"default_warehouse\"}],\"ok\":true}");
 }
@@ -197,6 +224,90 @@ static void a_live_read_comes_before_a_statement(void **state)
 		assert_string_equal(
 			s->sent,
 			cases[i].sent ? "ALTER SYSTEM DROP COMPUTE NODE \"10.0.0.7:9051\"" : "");
+	}
+}
+
+/* Whoever the step took for expendable: the FE's own list of the moment decides. */
+static void the_database_has_the_last_word(void **state)
+{
+	struct stage *s = *state;
+#define FE(i, role, alive) "n", "c-fe-" i ".x", "9010", role, "true", alive
+	static const struct {
+		const char *frontends[18], *intent;
+		bool sent;
+	} cases[] = {
+		{ { FE("0", "LEADER", "true"), FE("1", "FOLLOWER", "true"),
+		    FE("2", "FOLLOWER", "true") },
+		  "\"do\":\"drop_follower\",\"host\":\"c-fe-2.x\",\"port\":9010",
+		  true },
+		/* It leads by now. */
+		{ { FE("0", "FOLLOWER", "true"), FE("1", "FOLLOWER", "true"),
+		    FE("2", "LEADER", "true") },
+		  "\"do\":\"drop_follower\",\"host\":\"c-fe-2.x\",\"port\":9010",
+		  false },
+		/* One of the two that would stay is dead: no majority. */
+		{ { FE("0", "LEADER", "true"), FE("1", "FOLLOWER", "false"),
+		    FE("2", "FOLLOWER", "true") },
+		  "\"do\":\"drop_follower\",\"host\":\"c-fe-2.x\",\"port\":9010",
+		  false },
+		/* The backend c-be-0.x holds 12 tablets. */
+		{ { FE("0", "LEADER", "true") },
+		  "\"do\":\"drop_backend\",\"host\":\"c-be-0.x\",\"port\":9050",
+		  false },
+		{ { FE("0", "LEADER", "true") },
+		  "\"do\":\"drop_backend\",\"host\":\"c-be-0.x\",\"port\":9050,"
+		  "\"below\":true",
+		  true },
+		/* No such compute node (any more). */
+		{ { FE("0", "LEADER", "true") },
+		  "\"do\":\"drop_node\",\"host\":\"10.0.0.99\",\"port\":9051",
+		  false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		s->sent[0] = '\0';
+		s->frontends = cases[i].frontends;
+		s->n_frontends = cases[i].frontends[6] ? 3 : 1;
+		autofree char *intents = xasprintf("[{%s,\"generation\":4}]", cases[i].intent);
+		_cleanup_json_ json_t *a = ask(s, s->fe.port, intents);
+		assert_true(data_get_bool(a, "ok", false));
+		if ((s->sent[0] != '\0') != cases[i].sent)
+			fail_msg("case %zu: \"%s\"", i, s->sent);
+	}
+}
+
+static void what_costs_is_asked_only_when_wanted(void **state)
+{
+	struct stage *s = *state;
+	_cleanup_json_ json_t *plain = ask(s, s->fe.port, "[]");
+	assert_null(json_object_get(plain, "unhealthy"));
+	assert_null(json_object_get(plain, "replication"));
+	json_t *want = json_pack("{s:b, s:b}", "health", 1, "replication", 1);
+	_cleanup_json_ json_t *a = ask_wanting(s, s->fe.port, "[]", want);
+	assert_int_equal(data_get_int(a, "unhealthy", -1), 7);
+	assert_int_equal(data_get_int(a, "replication", -1), 3);
+}
+
+static void a_pod_that_is_over_claims_nothing(void **state)
+{
+	static const struct {
+		const char *pod;
+		bool claims;
+	} cases[] = {
+		{ "{\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.7\"}}", true },
+		{ "{\"status\":{\"phase\":\"Failed\",\"podIP\":\"10.0.0.7\"}}", false },
+		{ "{\"metadata\":{\"deletionTimestamp\":\"2020-01-01T00:00:00Z\"},"
+		  "\"status\":{\"podIP\":\"10.0.0.7\"}}",
+		  false },
+		{ "{\"metadata\":{\"deletionTimestamp\":\"2100-01-01T00:00:00Z\"},"
+		  "\"status\":{\"podIP\":\"10.0.0.7\"}}",
+		  true },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *pod = NULL;
+		assert_int_equal(data_json_parse(str_of(cases[i].pod), &pod, NULL), 0);
+		assert_int_equal(observe_pod_claims(pod, "10.0.0.7", clock_real_ms()),
+		                 cases[i].claims);
 	}
 }
 
@@ -278,9 +389,14 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, stage_start, stage_stop)
 	const struct CMUnitTest tests[] = {
-		TEST(lists_become_rows),           TEST(a_live_read_comes_before_a_statement),
-		TEST(a_refused_statement_is_told), TEST(nobody_answers),
+		TEST(lists_become_rows),
+		TEST(a_live_read_comes_before_a_statement),
+		TEST(a_refused_statement_is_told),
+		TEST(nobody_answers),
 		TEST(black_holes_delay_nobody),
+		TEST(the_database_has_the_last_word),
+		TEST(what_costs_is_asked_only_when_wanted),
+		TEST(a_pod_that_is_over_claims_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,12 +4,17 @@
  * FE does not are asked by threads of their own, with growing pauses, so that any number of black-holed FEs
  * delays nobody. Thread: safe. Ownership: JSON handed in is copied; answers are the caller's.
  *
- * Target: {ns, name, uid, host, query_port, http_port, engine, env [the FE's], cn_selector}.
+ * Target: {ns, name, uid, host, query_port, http_port, engine, env [the FE's], cn_selector,
+ * want {replication, health}: what costs the FE something to say}.
  * Answer: {at_ms, since_ms, ok, error, backends [{host, port, alive, decommissioned, tablets}],
- * nodes [{host, port, alive, warehouse, running}], load {…} (Roost's own FE), refused}: real time; since_ms is
- * when the present state (answering or not) began; refused is why the last statement was not carried out.
- * Intent: {do: drop_node|decommission|cancel_decommission|drop_backend, host, port, generation, warehouse}:
- * sent only while the live CR still has that generation and, for drop_node, no live pod has the address. */
+ * nodes [{host, port, alive, warehouse, running}], frontends [{host, port, role, join, alive}],
+ * load {…} (Roost's own FE), refused, replication (the most replicas a partition has) or replication_error,
+ * unhealthy (tablets short of a replica or in repair) or health_error}: real time; since_ms is when the
+ * present state (answering or not) began; refused is why the last statement was not carried out.
+ * Intent: {do: drop_node|decommission|cancel_decommission|drop_backend|drop_follower|drop_observer, host,
+ * port, generation, warehouse, below}: sent only while the live CR still has that generation and, for a drop,
+ * the FE's own list of that moment agrees: a node is dead and no live pod has its address; a backend is
+ * decommissioned and holds no tablet (below: may hold some); a follower's voters keep a living majority. */
 #ifndef ROOST_OPERATOR_OBSERVE_FE_H
 #define ROOST_OPERATOR_OBSERVE_FE_H
 
@@ -37,10 +42,12 @@ void observe_fe_set(struct observe_fe *o, const char *key, const json_t *target,
 void observe_fe_forget(struct observe_fe *o, const char *key);
 json_t *observe_fe_answer(struct observe_fe *o, const char *key); /* NULL: never asked */
 
-/* ---- inside the room (ask.c) ---- */
+/* ---- inside the room (ask.c, statements.c) ---- */
 /* One ask: statements, then the lists, within ms. Always gives an answer; without at_ms and since_ms. */
 json_t *observe_ask(struct kube_client *kube, struct http_client *http, const json_t *target,
                     const json_t *intents, const struct observe_fe_config *config, int64_t ms);
+/* Whether a pod is, or may be, the node of that host at that time. */
+bool observe_pod_claims(const json_t *pod, const char *host, int64_t now_ms);
 /* "ALTER SYSTEM …" of an intent; -EINVAL when the host is no host. */
 int observe_statement(const json_t *intent, struct buf *out);
 
