@@ -300,17 +300,28 @@ int kube_merge_patch_as(struct kube_client *c, const struct kube_ref *r, const c
 	                 err);
 }
 
-int kube_delete(struct kube_client *c, const struct kube_ref *r, const char *uid,
-                const char *version, struct err *err)
+static int delete_with(struct kube_client *c, const struct kube_ref *r, const char *policy,
+                       const char *uid, const char *version, struct err *err)
 {
-	_cleanup_json_ json_t *options =
-		json_pack("{s:s, s:s, s:s}", "apiVersion", "v1", "kind", "DeleteOptions",
-	                  "propagationPolicy", "Background");
+	_cleanup_json_ json_t *options = json_pack("{s:s, s:s, s:s}", "apiVersion", "v1", "kind",
+	                                           "DeleteOptions", "propagationPolicy", policy);
 	if (uid || version)
 		json_object_set_new(
 			options, "preconditions",
 			json_pack("{s:s*, s:s*}", "uid", uid, "resourceVersion", version));
 	return on_object(c, "DELETE", r, "", "application/json", options, NULL, err);
+}
+
+int kube_delete(struct kube_client *c, const struct kube_ref *r, const char *uid,
+                const char *version, struct err *err)
+{
+	return delete_with(c, r, "Background", uid, version, err);
+}
+
+int kube_delete_orphan(struct kube_client *c, const struct kube_ref *r, const char *uid,
+                       const char *version, struct err *err)
+{
+	return delete_with(c, r, "Orphan", uid, version, err);
 }
 
 /* ---- lists ---- */

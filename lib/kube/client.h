@@ -96,6 +96,9 @@ int kube_merge_patch_as(struct kube_client *c, const struct kube_ref *r, const c
 /* Background propagation. uid and version (may be NULL) are preconditions: KUBE_CONFLICT. */
 int kube_delete(struct kube_client *c, const struct kube_ref *r, const char *uid,
                 const char *version, struct err *err);
+/* The same, leaving what it owns in place. */
+int kube_delete_orphan(struct kube_client *c, const struct kube_ref *r, const char *uid,
+                       const char *version, struct err *err);
 
 struct kube_list_query {
 	const struct kube_kind *kind;

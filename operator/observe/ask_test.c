@@ -189,7 +189,7 @@ static void lists_become_rows(void **state)
 		text,
 		"{\"backends\":[{\"alive\":true,\"decommissioned\":true,\"host\":\"c-be-0.x\","
 		"\"port\":9050,\"tablets\":12}],\"frontends\":[],\"nodes\":[{\"alive\":false,"
-	        "\"host\":"
+		"\"host\":"
 		"\"10.0.0.7\",\"port\":9051,\"running\":3,\"warehouse\":"
 		"\"default_warehouse\"}],\"ok\":true}");
 }

@@ -1,6 +1,7 @@
 #include "operator/observe/conf.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/map.h"
@@ -60,15 +61,9 @@ static struct entry *entry_of(struct observe_conf *c, const char *id)
 	return e;
 }
 
-static char *text_of(const struct entry *e, const char *key)
-{
-	const char *text = json_string_value(json_object_get(e->data, key));
-	return xstrdup(text ? text : "");
-}
-
-int observe_conf_get(struct observe_conf *c, struct kube_client *kube, const char *cluster,
-                     const char *ns, const char *map, const char *key, char **ret_text,
-                     struct err *err)
+/* The ConfigMap's data; *ret is the caller's. */
+static int data_of(struct observe_conf *c, struct kube_client *kube, const char *cluster,
+                   const char *ns, const char *map, json_t **ret, struct err *err)
 {
 	autofree char *id = xasprintf("%s/%s", ns, map);
 	struct kube_ref ref = { &KUBE_CONFIG_MAP, ns, map, NULL };
@@ -77,9 +72,9 @@ int observe_conf_get(struct observe_conf *c, struct kube_client *kube, const cha
 	struct entry *e = entry_of(c, id);
 	map_put(e->clusters, cluster, present);
 	e->changed = false;
-	if (e->data)
-		*ret_text = text_of(e, key);
 	bool known = e->data != NULL;
+	if (known)
+		*ret = json_deep_copy(e->data);
 	pthread_mutex_unlock(&c->lock);
 	if (known)
 		return 0;
@@ -88,16 +83,40 @@ int observe_conf_get(struct observe_conf *c, struct kube_client *kube, const cha
 	if (rc != 0 && rc != KUBE_NOT_FOUND)
 		return rc;
 	const json_t *data = json_object_get(object, "data");
+	*ret = json_is_object(data) ? json_deep_copy(data) : json_object();
 	pthread_mutex_lock(&c->lock);
 	e = entry_of(c, id);
-	struct entry now = { .data = json_is_object(data) ? json_deep_copy(data) : json_object() };
-	*ret_text = text_of(&now, key);
 	/* Changed while it was read: whoever asks next reads again (and has been told). */
 	if (!e->changed && !e->data)
-		e->data = now.data;
-	else
-		json_decref(now.data);
+		e->data = json_deep_copy(*ret);
 	pthread_mutex_unlock(&c->lock);
+	return 0;
+}
+
+int observe_conf_get(struct observe_conf *c, struct kube_client *kube, const char *cluster,
+                     const char *ns, const char *map, const char *key, char **ret_text,
+                     struct err *err)
+{
+	_cleanup_json_ json_t *data = NULL;
+	int rc = data_of(c, kube, cluster, ns, map, &data, err);
+	if (rc != 0)
+		return rc;
+	const char *text = json_string_value(json_object_get(data, key));
+	*ret_text = xstrdup(text ? text : "");
+	return 0;
+}
+
+int observe_conf_digest(struct observe_conf *c, struct kube_client *kube, const char *cluster,
+                        const char *ns, const char *map, const char *but, char out[17],
+                        struct err *err)
+{
+	_cleanup_json_ json_t *data = NULL;
+	int rc = data_of(c, kube, cluster, ns, map, &data, err);
+	if (rc != 0)
+		return rc;
+	json_object_del(data, but);
+	autofree char *text = data_json_text(data);
+	snprintf(out, 17, "%016llx", (unsigned long long)str_hash(str_of(text), 0x636f6e66ULL));
 	return 0;
 }
 

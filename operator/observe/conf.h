@@ -17,6 +17,10 @@ void observe_conf_free(struct observe_conf *c);
 int observe_conf_get(struct observe_conf *c, struct kube_client *kube, const char *cluster,
                      const char *ns, const char *map, const char *key, char **ret_text,
                      struct err *err);
+/* A digest (sixteen hex digits) of all keys but one; of a missing ConfigMap, that of none. */
+int observe_conf_digest(struct observe_conf *c, struct kube_client *kube, const char *cluster,
+                        const char *ns, const char *map, const char *but, char out[17],
+                        struct err *err);
 void observe_conf_event(struct observe_conf *c, enum kube_change change, const json_t *object);
 
 DEFINE_CLEANUP(struct observe_conf, observe_conf_free)

@@ -127,6 +127,26 @@ static struct bucket *bucket_of(struct observe_store *s, const char *key)
 	return b;
 }
 
+/* Who wrote the number of compute nodes last, when that went through /scale: managedFields say so, and are not
+ * kept. */
+static void note_scale(const json_t *object, json_t *slim)
+{
+	const char *kind = data_get_str(object, "kind");
+	size_t i;
+	const json_t *m;
+	if (!kind || strcmp(kind, "StarRocksCluster") != 0)
+		return;
+	json_array_foreach(data_get(object, "metadata.managedFields"), i, m)
+	{
+		const char *sub = data_get_str(m, "subresource");
+		const char *manager = data_get_str(m, "manager");
+		if (sub && strcmp(sub, "scale") == 0 &&
+		    data_get(m, "fieldsV1.f:spec.f:starRocksCnSpec.f:replicas"))
+			data_set(slim, "metadata.roostScaledBy",
+			         json_string(manager ? manager : "scale"));
+	}
+}
+
 /* Without managedFields and the annotations that repeat the object; of them only whether upstream's operator owns it. */
 static char *kept_text(const json_t *object)
 {
@@ -144,6 +164,7 @@ static char *kept_text(const json_t *object)
 	}
 	if (kube_fields_owned(object, &upstream, kept))
 		json_object_set_new(slim, "upstream", json_true());
+	note_scale(object, slim);
 	return data_json_text(slim);
 }
 

@@ -1,168 +1,84 @@
-/* Membership: how many replicas a set may have now, and which nodes the FE must forget.
+/* Membership: who a pod is to the FE, how many compute nodes there may be, and which nodes the FE must forget.
  *
  * Rows of the FE: backends {host, port, alive, decommissioned, tablets}, nodes (compute nodes) {host, port,
  * alive, warehouse, running}; load.nodes {address, running, draining}. */
 #include <string.h>
 
 #include "lib/data/json.h"
+#include "operator/observe/fe.h"
 #include "operator/reconcile/step_priv.h"
 
 enum { ASK_SOON_MS = 1000, LOAD_FRESH_MS = 5000, LOAD_PATIENCE_MS = 10000 };
 
-/* ---- FE ---- */
-int64_t reconcile_fe_replicas(struct step *s)
-{
-	int64_t want = s->m->part[MODEL_FE].replicas;
-	int64_t have = reconcile_live_replicas(s, MODEL_FE, want);
-	if (want >= have)
-		return want;
-	reconcile_trouble(
-		s, "FeScaleInNotBuilt",
-		"lowering the FE replicas (%lld to %lld) is not built yet: the followers would "
-		"have to leave the catalog's quorum first; %lld are kept",
-		(long long)have, (long long)want, (long long)have);
-	return have;
-}
-
-/* ---- BE ---- */
+/* ---- who is who ---- */
 static bool host_is_pod(const char *host, const char *pod)
 {
 	size_t n = strlen(pod);
 	return strncmp(host, pod, n) == 0 && (host[n] == '.' || host[n] == '\0');
 }
 
-static const json_t *row_of(const json_t *rows, const char *pod)
+const json_t *reconcile_pod_named(const struct step *s, const char *name)
 {
+	size_t i;
+	const json_t *pod;
+	json_array_foreach(json_object_get(s->world, "pods"), i, pod)
+	{
+		const char *n = data_get_str(pod, "metadata.name");
+		if (n && strcmp(n, name) == 0)
+			return pod;
+	}
+	return NULL;
+}
+
+const json_t *reconcile_row_of(const struct step *s, const json_t *rows, const char *pod)
+{
+	const char *ip = data_get_str(reconcile_pod_named(s, pod), "status.podIP");
 	size_t i;
 	const json_t *r;
 	json_array_foreach((json_t *)(uintptr_t)rows, i, r)
 	{
 		const char *host = data_get_str(r, "host");
-		if (host && host_is_pod(host, pod))
+		if (host && (host_is_pod(host, pod) || (ip && strcmp(host, ip) == 0)))
 			return r;
 	}
 	return NULL;
 }
 
-static bool other_alive(const json_t *rows, const json_t *but)
+static bool is_address(const char *host)
 {
-	size_t i;
-	const json_t *r;
+	return strchr(host, ':') || host[strspn(host, "0123456789.")] == '\0';
+}
+
+const char *reconcile_stranger(const struct step *s, const json_t *rows)
+{
+	size_t i, j;
+	const json_t *r, *pod;
 	json_array_foreach((json_t *)(uintptr_t)rows, i, r)
 	{
-		if (r != but && data_get_bool(r, "alive", false))
-			return true;
+		const char *host = data_get_str(r, "host");
+		bool known = !host || !is_address(host);
+		json_array_foreach(json_object_get(s->world, "pods"), j, pod)
+		{
+			const char *ip = data_get_str(pod, "status.podIP");
+			known = known || (ip && strcmp(ip, host) == 0);
+		}
+		if (!known)
+			return host;
 	}
-	return false;
+	return NULL;
 }
 
 /* StarRocks wants the warehouse named where it has warehouses; Roost's engine has one pool and no such words. */
-static void intent(struct step *s, const char *act, const json_t *row)
+json_t *reconcile_intent(struct step *s, const char *act, const json_t *row)
 {
 	const char *warehouse = s->m->engine ? NULL : data_get_str(row, "warehouse");
-	json_array_append_new(s->intents,
-	                      json_pack("{s:s, s:s*, s:I, s:I, s:s*}", "do", act, "host",
-	                                data_get_str(row, "host"), "port",
-	                                (json_int_t)data_get_int(row, "port", 0), "generation",
-	                                (json_int_t)s->m->generation, "warehouse", warehouse));
+	json_t *intent = json_pack("{s:s, s:s, s:I, s:I, s:s*}", "do", act, "host",
+	                           data_get_str(row, "host"), "port",
+	                           (json_int_t)data_get_int(row, "port", 0), "generation",
+	                           (json_int_t)s->m->generation, "warehouse", warehouse);
+	json_array_append_new(s->intents, intent);
 	reconcile_ask(s, ASK_SOON_MS);
-}
-
-/* Scaling back up while a node drains: the drain is called off. */
-static void cancel_decommissions(struct step *s, const json_t *rows, int64_t want)
-{
-	for (int64_t i = 0; i < want; i++) {
-		autofree char *pod = xasprintf("%s-be-%lld", s->m->name, (long long)i);
-		const json_t *row = row_of(rows, pod);
-		if (row && data_get_bool(row, "decommissioned", false))
-			intent(s, "cancel_decommission", row);
-	}
-}
-
-/* What the last one must go through: DECOMMISSION, no tablets left, DROP, and only then it may leave. */
-static bool be_may_leave(struct step *s, const json_t *rows, const char *pod)
-{
-	const json_t *row = row_of(rows, pod);
-	if (!row) {
-		if (other_alive(rows, NULL))
-			return true;
-		reconcile_wait(
-			s, "the FE lists no live backend: it is not known whether %s holds data",
-			pod);
-		return false;
-	}
-	int64_t tablets = data_get_int(row, "tablets", -1);
-	if (!data_get_bool(row, "decommissioned", false)) {
-		if (!other_alive(rows, row)) {
-			reconcile_trouble(s, "BeScaleInRefused",
-			                  "%s cannot be decommissioned: no other backend is alive",
-			                  pod);
-			return false;
-		}
-		reconcile_wait(s, "%s is to be decommissioned", pod);
-		intent(s, "decommission", row);
-	} else if (tablets == 0) {
-		reconcile_wait(s, "%s is empty and is to be dropped", pod);
-		intent(s, "drop_backend", row);
-	} else {
-		reconcile_wait(s, "%s is being decommissioned, %lld tablets are left", pod,
-		               (long long)tablets);
-	}
-	return false;
-}
-
-static const char *statement_failure(const struct step *s)
-{
-	return data_get_str(json_object_get(s->world, "fe"), "refused");
-}
-
-int64_t reconcile_be_replicas(struct step *s)
-{
-	int64_t want = s->m->part[MODEL_BE].replicas;
-	int64_t have = reconcile_live_replicas(s, MODEL_BE, want);
-	const json_t *fe = reconcile_fe(s);
-	const json_t *rows = json_object_get(fe, "backends");
-	if (want >= have) {
-		if (rows)
-			cancel_decommissions(s, rows, want);
-		return want;
-	}
-	reconcile_ask(s, ASK_SOON_MS);
-	reconcile_requeue(s, 2 * ASK_SOON_MS);
-	if (!rows) {
-		reconcile_wait(s, "%lld backends are to leave: waiting for the FE to answer",
-		               (long long)(have - want));
-		return have;
-	}
-	const char *refused = statement_failure(s);
-	if (refused)
-		reconcile_trouble(s, "BeScaleInRefused", "%s", refused);
-	/* A drain that a lower target no longer concerns would go on for nothing. */
-	cancel_decommissions(s, rows, want);
-	autofree char *pod = xasprintf("%s-be-%lld", s->m->name, (long long)(have - 1));
-	return be_may_leave(s, rows, pod) ? have - 1 : have;
-}
-
-bool reconcile_be_removable(struct step *s)
-{
-	const json_t *fe = reconcile_fe(s);
-	const json_t *rows = json_object_get(fe, "backends");
-	size_t i;
-	const json_t *r;
-	bool empty = json_is_array(rows);
-	json_array_foreach((json_t *)(uintptr_t)rows, i, r)
-	{
-		if (data_get_int(r, "tablets", -1) != 0)
-			empty = false;
-	}
-	if (empty)
-		return true;
-	reconcile_ask(s, 5000);
-	reconcile_trouble(
-		s, "BeSpecRemoved",
-		"spec.starRocksBeSpec was removed, but the backends hold tablets (or the FE does "
-		"not answer); they are kept: drop the tables first, or put the field back");
-	return false;
+	return intent;
 }
 
 /* ---- CN ---- */
@@ -213,9 +129,41 @@ static void write_costs(struct step *s, const json_t *fe)
 	}
 }
 
-int64_t reconcile_cn_replicas(struct step *s)
+/* While an autoscaler owns the number, only /scale may say it: a manifest that is applied again must not. The
+ * last such number is in the status; who wrote the present one is in the CR (observe/store.c). */
+static int64_t owned_replicas(struct step *s)
 {
 	int64_t want = s->m->part[MODEL_CN].replicas;
+	int64_t last = data_get_int(s->m->cr, "status.starRocksCnStatus.lastScale", -1);
+	const char *by = data_get_str(s->m->cr, "metadata.roostScaledBy");
+	s->last_scale = -1;
+	if (!s->m->scaling.enabled && !s->m->hpa)
+		return want;
+	if (by || last < 0) {
+		s->last_scale = by ? want : -1;
+		return want;
+	}
+	if (s->m->scaling.enabled) {
+		last = last < s->m->scaling.min ? s->m->scaling.min : last;
+		last = last > s->m->scaling.max ? s->m->scaling.max : last;
+	}
+	s->last_scale = last;
+	if (last == want)
+		return want;
+	json_array_append_new(s->writes,
+	                      json_pack("{s:s, s:s, s:s, s:I, s:s*}", "verb", "scale", "kind",
+	                                "StarRocksCluster", "name", s->m->name, "replicas",
+	                                (json_int_t)last, "version", s->m->version));
+	reconcile_event(s, "Normal", "ReplicasPutBack",
+	                "spec.starRocksCnSpec.replicas was set to %lld while an autoscaler owns "
+	                "it; it is %lld again",
+	                (long long)want, (long long)last);
+	return last;
+}
+
+int64_t reconcile_cn_replicas(struct step *s)
+{
+	int64_t want = owned_replicas(s);
 	int64_t have = reconcile_live_replicas(s, MODEL_CN, want);
 	const json_t *fe = json_object_get(s->world, "fe");
 	if (want >= have)
@@ -242,14 +190,8 @@ static bool claimed(const struct step *s, const char *host)
 	const json_t *pod;
 	json_array_foreach(json_object_get(s->world, "pods"), i, pod)
 	{
-		const char *ip = data_get_str(pod, "status.podIP");
-		const char *name = data_get_str(pod, "metadata.name");
-		if (reconcile_pod_role(s, pod) != MODEL_CN)
-			continue;
-		/* A pod on its node whose address is not told yet may have registered already. */
-		if (!ip && data_get_str(pod, "spec.nodeName"))
-			return true;
-		if ((ip && strcmp(ip, host) == 0) || (name && host_is_pod(host, name)))
+		if (reconcile_pod_role(s, pod) == MODEL_CN &&
+		    observe_pod_claims(pod, host, s->now_ms))
 			return true;
 	}
 	return false;
@@ -273,8 +215,20 @@ void reconcile_ghosts(struct step *s)
 		if (data_get_bool(n, "alive", true))
 			dead = true;
 		else
-			intent(s, "drop_node", n);
+			reconcile_intent(s, "drop_node", n);
 	}
 	if (dead)
 		reconcile_ask(s, 2 * ASK_SOON_MS);
+}
+
+void reconcile_members_status(struct step *s, json_t *status)
+{
+	json_t *be = json_object_get(status, "starRocksBeStatus");
+	json_t *cn = json_object_get(status, "starRocksCnStatus");
+	if (be && s->decommission)
+		json_object_set_new(be, "decommission", TAKE_PTR(s->decommission));
+	if (cn && s->last_scale >= 0)
+		json_object_set_new(cn, "lastScale", json_integer(s->last_scale));
+	json_decref(s->decommission);
+	s->decommission = NULL;
 }

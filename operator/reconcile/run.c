@@ -18,6 +18,7 @@ static void record_free(void *p)
 	struct record *rec = p;
 	json_decref(rec->applied);
 	json_decref(rec->problem);
+	json_decref(rec->mounts);
 	free(rec->scaler_secret);
 	json_decref(rec->events);
 	free(rec);
@@ -138,6 +139,9 @@ static int complete_world(struct worker *w, const char *key, struct record *rec,
 		if (text)
 			model_set_conf(m, (enum model_role)i, str_of(text));
 	}
+	rc = reconcile_add_mounts(w, key, rec, m, world, err);
+	if (rc != 0)
+		return rc;
 	if (m->engine)
 		check_token(w, rec, m);
 	json_object_set_new(world, "token", json_boolean(rec->token));
@@ -237,6 +241,8 @@ static void one(struct worker *w, const char *key)
 	int64_t requeue = data_get_int(plan, "requeue_ms", 0);
 	if (!rc && requeue > 0)
 		observe_queue_add(r->config.queue, key, requeue);
+	if (target && json_object_get(plan, "want"))
+		json_object_set(target, "want", json_object_get(plan, "want"));
 	if (target)
 		observe_fe_set(r->config.fe, key, target, json_object_get(plan, "intents"),
 		               data_get_int(plan, "ask_ms", 0));

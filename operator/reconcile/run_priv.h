@@ -18,6 +18,8 @@ struct record {          /* what is remembered of one cluster; lost at a restart
 	json_t *events; /* those told lately, by digest (events.c) */
 	int64_t events_at_ms;
 	int events_left;
+	json_t *mounts; /* {role: digest of what its pods mount}, and when that was read (mounts.c) */
+	int64_t mounts_at_ms;
 };
 
 struct worker {
@@ -58,6 +60,12 @@ json_t *reconcile_keda_world(const struct worker *w, const struct record *rec,
 /* The Secret that KEDA shows to the scaler, made once for each token. */
 int reconcile_create_scaler_secret(struct worker *w, struct record *rec, const struct kube_ref *ref,
                                    const json_t *world, struct err *err);
+/* The verbs scale, grow and orphan (acts.c). */
+int reconcile_act(struct worker *w, struct record *rec, const struct kube_ref *ref,
+                  const json_t *write, struct err *err);
+/* world.mounts: digests of the ConfigMaps and Secrets of roles that restart on a change (mounts.c). */
+int reconcile_add_mounts(struct worker *w, const char *key, struct record *rec,
+                         const struct model_cluster *m, json_t *world, struct err *err);
 /* Tells the plan's events; nothing fails by it. */
 void reconcile_write_events(struct worker *w, struct record *rec, const json_t *world,
                             const json_t *plan);

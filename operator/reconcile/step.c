@@ -26,7 +26,17 @@ const json_t *reconcile_live(const struct step *s, enum render_object what)
 int64_t reconcile_live_replicas(const struct step *s, enum model_role role, int64_t absent)
 {
 	const json_t *live = reconcile_live(s, RENDER_ROLE_SET(role));
-	return live ? data_get_int(live, "spec.replicas", 1) : absent;
+	int64_t n = 0;
+	size_t i;
+	const json_t *pod;
+	if (live)
+		return data_get_int(live, "spec.replicas", 1);
+	json_array_foreach(json_object_get(s->world, "pods"), i, pod)
+	{
+		int64_t ordinal = role == MODEL_CN ? -1 : reconcile_ordinal(s, role, pod);
+		n = ordinal >= n ? ordinal + 1 : n;
+	}
+	return n > 0 ? n : absent;
 }
 
 bool reconcile_is_ours(const struct step *s, const json_t *live)
@@ -142,6 +152,14 @@ static bool ignored(const json_t *live)
 	return v && strcmp(v, "true") == 0;
 }
 
+static enum model_role set_role(enum render_object what)
+{
+	for (int r = 0; r < MODEL_ROLES; r++)
+		if (what == RENDER_ROLE_SET(r))
+			return (enum model_role)r;
+	return MODEL_ROLES;
+}
+
 void reconcile_want_as(struct step *s, enum render_object what, const struct render_values *values)
 {
 	struct err err = ERR_INIT;
@@ -167,7 +185,10 @@ void reconcile_want_as(struct step *s, enum render_object what, const struct ren
 	}
 	autofree char *key = xasprintf("%s/%s", kind, name);
 	bool upstreams = data_get_bool(live, "upstream", false);
-	if (ignored(live) || (!upstreams && up_to_date(s, key, desired, live)))
+	enum model_role role = set_role(what);
+	if (ignored(live) ||
+	    (role != MODEL_ROLES && !reconcile_shape_set(s, role, live, desired)) ||
+	    (!upstreams && up_to_date(s, key, desired, live)))
 		return;
 	/* Fields that upstream's operator signed become ours first: what the apply leaves out then goes. */
 	if (upstreams)
@@ -298,6 +319,7 @@ static void plan_objects(struct step *s)
 	if (recovery == RECOVERY_BLOCKED)
 		return;
 	s->fe_was_up = fe_serves(s) && recovery == RECOVERY_NONE;
+	reconcile_order(s);
 	for (int r = 0; r < MODEL_ROLES; r++) {
 		s->replicas[r] = -1;
 		if (recovery == RECOVERY_RUNNING && r != MODEL_FE)
@@ -330,6 +352,10 @@ static json_t *plan_of(struct step *s, json_t *status)
 		json_object_set_new(plan, "requeue_ms", json_integer(s->requeue_ms));
 	if (s->ask_ms)
 		json_object_set_new(plan, "ask_ms", json_integer(s->ask_ms));
+	if (s->want_replication || s->want_health)
+		json_object_set_new(plan, "want",
+		                    json_pack("{s:b, s:b}", "replication", s->want_replication,
+		                              "health", s->want_health));
 	return plan;
 }
 
@@ -349,6 +375,7 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 	struct step s = { .world = world,
 		          .options = options,
 		          .now_ms = data_get_int(world, "now_ms", 0),
+		          .last_scale = -1,
 		          .writes = json_array(),
 		          .intents = json_array(),
 		          .events = json_array() };
@@ -376,6 +403,7 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 	reconcile_ghosts(&s);
 	json_t *status = reconcile_status(&s);
 	reconcile_extras_status(&s, status);
+	reconcile_members_status(&s, status);
 	reconcile_transitions(&s, status);
 	*ret_plan = plan_of(&s, status);
 	return 0;

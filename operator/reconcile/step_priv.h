@@ -24,12 +24,17 @@ struct step {
 	/* What each set shall have now; -1: it is not written. */
 	int64_t replicas[MODEL_ROLES];
 	json_t *recovery, *proxy; /* their part of the status, until reconcile_extras_status() */
+	bool want_replication, want_health;   /* what the FE is to be asked besides its lists */
+	enum model_role held_by[MODEL_ROLES]; /* whose change comes first; MODEL_ROLES: nobody's */
+	json_t *decommission;                 /* of the status, until reconcile_members_status() */
+	int64_t last_scale;                   /* -1: no autoscaler's number is known */
 };
 
 /* ---- reading the world ---- */
 const json_t *reconcile_live(const struct step *s, enum render_object what);
 const json_t *reconcile_live_kind(const struct step *s, const char *kind, const char *name);
-/* The live spec.replicas of the role's set; absent when there is none. */
+/* The live spec.replicas of the role's set; without one as many as its pods' ordinals say (a set that is made
+ * anew around its pods), else absent. */
 int64_t reconcile_live_replicas(const struct step *s, enum model_role role, int64_t absent);
 bool reconcile_is_ours(const struct step *s, const json_t *live);
 enum model_role reconcile_pod_role(const struct step *s, const json_t *pod);
@@ -79,7 +84,37 @@ enum reconcile_recovery { RECOVERY_NONE, RECOVERY_RUNNING, RECOVERY_BLOCKED };
 enum reconcile_recovery reconcile_recovery(struct step *s);
 /* Adds what the two have to say; what they said is spent. */
 void reconcile_extras_status(struct step *s, json_t *status);
-/* How many replicas the set shall have now: the CR's, or what a safe way there allows (members.c). */
+/* ---- who a pod is to the FE (members.c) ---- */
+const json_t *reconcile_pod_named(const struct step *s, const char *name);
+/* The FE's row of a pod, by name or address. */
+const json_t *reconcile_row_of(const struct step *s, const json_t *rows, const char *pod);
+/* The address of a row that belongs to no pod there is; NULL: none. */
+const char *reconcile_stranger(const struct step *s, const json_t *rows);
+json_t *reconcile_intent(struct step *s, const char *act, const json_t *row);
+/* Those who vote, `but` left out; leaders counts it as well (members_fe.c). */
+struct quorum {
+	int64_t voters, alive, leaders;
+};
+void reconcile_quorum(const json_t *rows, const json_t *but, struct quorum *q);
+/* What membership adds to the status; it is spent. */
+void reconcile_members_status(struct step *s, json_t *status);
+
+/* ---- change (upgrade.c, config.c, expand.c) ---- */
+/* <0, 0, >0 by the tags' leading numbers; 0 as well when one has none. */
+int reconcile_version_cmp(const char *a, const char *b);
+bool reconcile_template_differs(const json_t *desired, const json_t *live);
+/* The pod's number in the role's StatefulSet; -1: it is none of its pods. */
+int64_t reconcile_ordinal(const struct step *s, enum model_role role, const json_t *pod);
+/* Which role's change waits for which (before the roles are planned). */
+void reconcile_order(struct step *s);
+/* What is to be applied now of a set; false: nothing, this time. live may be NULL. */
+bool reconcile_shape_set(struct step *s, enum model_role role, const json_t *live, json_t *desired);
+bool reconcile_restarts_on_change(const struct model_cluster *m, enum model_role role);
+void reconcile_config(struct step *s, enum model_role role, const json_t *live, json_t *desired);
+bool reconcile_expand(struct step *s, enum model_role role, const json_t *live, json_t *desired);
+
+/* How many replicas the set shall have now: the CR's, or what a safe way there allows (members.c, members_be.c,
+ * members_fe.c). */
 int64_t reconcile_fe_replicas(struct step *s);
 int64_t reconcile_be_replicas(struct step *s);
 int64_t reconcile_cn_replicas(struct step *s);

@@ -1,155 +1,6 @@
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include <cmocka.h>
-
-#include "lib/base/clock.h"
-#include "lib/base/mem.h"
-#include "lib/data/json.h"
-#include "operator/reconcile/step.h"
-
-enum { NOW = 1800000000 };
-#define NOW_MS ((json_int_t)NOW * 1000)
-
-/* ---- making worlds ---- */
-static json_t *parse(const char *text)
-{
-	json_t *j = NULL;
-	struct err err = ERR_INIT;
-	if (data_json_parse(str_of(text), &j, &err) < 0)
-		fail_msg("%s in %s", err.msg, text);
-	return j;
-}
-
-/* A cluster c of fe, be and cn replicas; -1: no such spec. */
-static json_t *world(int fe, int be, int cn)
-{
-	static const char *const spec[] = { "starRocksFeSpec", "starRocksBeSpec",
-		                            "starRocksCnSpec" };
-	const int n[] = { fe, be, cn };
-	json_t *w = parse("{\"cr\":{\"metadata\":{\"name\":\"c\",\"namespace\":\"n\",\"uid\":\"u\","
-	                  "\"generation\":4,\"resourceVersion\":\"9\"},\"spec\":{}},\"objects\":{},"
-	                  "\"pods\":[],\"applied\":{},\"token\":true}");
-	data_set(w, "now_ms", json_integer(NOW_MS));
-	for (int i = 0; i < 3; i++)
-		if (n[i] >= 0)
-			json_object_set_new(
-				data_get(w, "cr.spec"), spec[i],
-				json_pack("{s:s, s:i}", "image", "i", "replicas", n[i]));
-	return w;
-}
-
-static json_t *plan_of(const json_t *w)
-{
-	struct render_options options = { .volume_hash = true };
-	json_t *plan = NULL;
-	struct err err = ERR_INIT;
-	if (reconcile_step(w, &options, &plan, &err) < 0)
-		fail_msg("%s", err.msg);
-	return plan;
-}
-
-static const json_t *write_of(const json_t *plan, const char *verb, const char *name)
-{
-	size_t i;
-	const json_t *x;
-	json_array_foreach(json_object_get(plan, "writes"), i, x)
-	{
-		if (strcmp(data_get_str(x, "verb"), verb) == 0 &&
-		    strcmp(data_get_str(x, "name"), name) == 0)
-			return x;
-	}
-	return NULL;
-}
-
-/* What the server would hold after the plan's applies; digests as the writer files them. */
-static void accept_plan(json_t *w, const json_t *plan)
-{
-	size_t i;
-	const json_t *x;
-	json_array_foreach(json_object_get(plan, "writes"), i, x)
-	{
-		char desired[17], live[17];
-		json_t *o = json_deep_copy(json_object_get(x, "object"));
-		if (!o)
-			continue;
-		autofree char *key =
-			xasprintf("%s/%s", data_get_str(x, "kind"), data_get_str(x, "name"));
-		data_set(o, "metadata.generation", json_integer(1));
-		data_set(o, "spec.serverDefault", json_string("added"));
-		reconcile_digest(json_object_get(x, "object"), desired);
-		reconcile_live_digest(json_object_get(x, "object"), o, live);
-		json_object_set_new(json_object_get(w, "objects"), key, o);
-		json_object_set_new(json_object_get(w, "applied"), key,
-		                    json_pack("{s:s,s:s}", "desired", desired, "live", live));
-	}
-}
-
-static void add_pod(json_t *w, const char *role, const char *name, const char *ip, bool ready)
-{
-	json_t *pod = json_pack(
-		"{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:{s:s}, s:{s:s, s:s*, s:[{s:s, s:s}]}}", "kind",
-		"Pod", "metadata", "name", name, "namespace", "n", "uid", name, "labels",
-		"app.kubernetes.io/component", role, "spec", "nodeName", "node", "status", "phase",
-		"Running", "podIP", ip, "conditions", "type", "Ready", "status",
-		ready ? "True" : "False");
-	json_array_append_new(json_object_get(w, "pods"), pod);
-}
-
-static void settle_set(json_t *w, const char *key, int n)
-{
-	json_t *o = json_object_get(json_object_get(w, "objects"), key);
-	assert_non_null(o);
-	json_object_set_new(o, "status",
-	                    json_pack("{s:i,s:i,s:i,s:i,s:i}", "observedGeneration", 1, "replicas",
-	                              n, "updatedReplicas", n, "readyReplicas", n,
-	                              "availableReplicas", n));
-}
-
-/* A whole cluster at rest: 1 FE, be BEs, cn CNs. */
-static json_t *settled(int be, int cn)
-{
-	json_t *w = world(1, be, cn);
-	add_pod(w, "fe", "c-fe-0", "10.0.0.1", true);
-	_cleanup_json_ json_t *plan = plan_of(w);
-	accept_plan(w, plan);
-	settle_set(w, "StatefulSet/c-fe", 1);
-	settle_set(w, "StatefulSet/c-be", be);
-	settle_set(w, "Deployment/c-cn", cn);
-	for (int i = 0; i < be; i++) {
-		autofree char *name = xasprintf("c-be-%d", i), *ip = xasprintf("10.0.1.%d", i);
-		add_pod(w, "be", name, ip, true);
-	}
-	for (int i = 0; i < cn; i++) {
-		autofree char *name = xasprintf("c-cn-x%d", i), *ip = xasprintf("10.0.2.%d", i);
-		add_pod(w, "cn", name, ip, true);
-	}
-	return w;
-}
-
-static void set_fe(json_t *w, int64_t age_ms, const char *rows)
-{
-	json_t *fe = parse(rows);
-	json_object_set_new(fe, "ok", json_true());
-	json_object_set_new(fe, "at_ms", json_integer(NOW_MS - age_ms));
-	json_object_set_new(fe, "since_ms", json_integer(NOW_MS - 60000));
-	json_object_set_new(w, "fe", fe);
-}
-
-static const char *condition(const json_t *plan, const char *type, const char *field)
-{
-	size_t i;
-	const json_t *c;
-	json_array_foreach(data_get(plan, "status.conditions"), i, c)
-	{
-		if (strcmp(data_get_str(c, "type"), type) == 0)
-			return data_get_str(c, field);
-	}
-	return "";
-}
+#include "operator/reconcile/testworld.h"
 
 /* ---- order, quiet, healing ---- */
 static void fe_first(void **state)
@@ -264,61 +115,6 @@ static void a_removed_be_needs_empty_backends(void **state)
 	assert_non_null(write_of(empty, "delete", "c-be-search"));
 }
 
-/* ---- BE scale-in ---- */
-static int64_t be_replicas(const json_t *w, const json_t *plan)
-{
-	const json_t *x = write_of(plan, "apply", "c-be");
-	return x ? data_get_int(x, "object.spec.replicas", -1)
-	         : data_get_int(json_object_get(json_object_get(w, "objects"), "StatefulSet/c-be"),
-	                        "spec.replicas", -1);
-}
-
-#define BE(n, alive, gone, tablets)                                                     \
-	"{\"host\":\"c-be-" n ".c-be-search.n.svc\",\"port\":9050,\"alive\":" alive "," \
-	"\"decommissioned\":" gone ",\"tablets\":" tablets "}"
-
-static void backends_leave_one_by_one(void **state)
-{
-	(void)state;
-	static const struct {
-		const char *rows, *act; /* rows NULL: the FE does not answer */
-		int want, replicas;
-	} cases[] = {
-		{ NULL, NULL, 1, 3 },
-		{ BE("0", "true", "false", "5") "," BE("1", "true", "false",
-		                                       "5") "," BE("2", "true", "false", "5"),
-		  "decommission", 1, 3 },
-		{ BE("0", "true", "false", "5") "," BE("2", "true", "true", "2"), NULL, 1, 3 },
-		{ BE("0", "true", "false", "5") "," BE("2", "true", "true", "0"), "drop_backend", 1,
-		  3 },
-		/* Gone from the FE's list: one replica less, not two. */
-		{ BE("0", "true", "false", "5") "," BE("1", "true", "false", "5"), NULL, 1, 2 },
-		/* An FE that lists nobody is not believed. */
-		{ "", NULL, 1, 3 },
-		/* The last one alive stays. */
-		{ BE("2", "true", "false", "5"), NULL, 1, 3 },
-		/* Scaled back up: the drain is called off. */
-		{ BE("0", "true", "false", "5") "," BE("2", "true", "true", "2"),
-		  "cancel_decommission", 3, 3 },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		_cleanup_json_ json_t *w = settled(3, 0);
-		data_set(w, "cr.spec.starRocksBeSpec.replicas", json_integer(cases[i].want));
-		if (cases[i].rows) {
-			autofree char *fe = xasprintf("{\"backends\":[%s]}", cases[i].rows);
-			set_fe(w, 100, fe);
-		}
-		_cleanup_json_ json_t *plan = plan_of(w);
-		const char *act = data_get_str(plan, "intents.0.do");
-		if (be_replicas(w, plan) != cases[i].replicas ||
-		    (cases[i].act ? !act || strcmp(act, cases[i].act) != 0 : act != NULL))
-			fail_msg("case %zu: %lld replicas, intent %s", i,
-			         (long long)be_replicas(w, plan), act ? act : "none");
-		if (act)
-			assert_int_equal(data_get_int(plan, "intents.0.generation", 0), 4);
-	}
-}
-
 /* ---- CN ---- */
 static void cheapest_compute_node_first(void **state)
 {
@@ -397,18 +193,6 @@ static void the_old_set_goes_when_the_deployment_carries(void **state)
 }
 
 /* ---- FE, blame ---- */
-static void fe_is_not_lowered(void **state)
-{
-	(void)state;
-	_cleanup_json_ json_t *w = settled(1, 1);
-	data_set(json_object_get(json_object_get(w, "objects"), "StatefulSet/c-fe"),
-	         "spec.replicas", json_integer(3));
-	_cleanup_json_ json_t *plan = plan_of(w);
-	const json_t *x = write_of(plan, "apply", "c-fe");
-	assert_int_equal(data_get_int(x, "object.spec.replicas", 3), 3);
-	assert_string_equal(condition(plan, "Degraded", "reason"), "FeScaleInNotBuilt");
-}
-
 static void the_pod_to_blame_is_named(void **state)
 {
 	(void)state;
@@ -487,11 +271,9 @@ int main(void)
 		cmocka_unit_test(bad_specs_degrade),
 		cmocka_unit_test(a_removed_fe_is_kept),
 		cmocka_unit_test(a_removed_be_needs_empty_backends),
-		cmocka_unit_test(backends_leave_one_by_one),
 		cmocka_unit_test(cheapest_compute_node_first),
 		cmocka_unit_test(ghosts_are_dropped_by_identity),
 		cmocka_unit_test(the_old_set_goes_when_the_deployment_carries),
-		cmocka_unit_test(fe_is_not_lowered),
 		cmocka_unit_test(the_pod_to_blame_is_named),
 		cmocka_unit_test(a_refused_write_is_told),
 		cmocka_unit_test(differences_are_merge_patches),

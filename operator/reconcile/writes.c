@@ -15,9 +15,9 @@ enum { TOKEN_BYTES = 32, LATER_MS = 1000 };
 static const struct kube_kind *kind_of(const char *kind)
 {
 	static const struct kube_kind *const kinds[] = {
-		&KUBE_STATEFUL_SET, &KUBE_DEPLOYMENT,    &KUBE_SERVICE,     &KUBE_HPA,
-		&KUBE_POD,          &KUBE_SECRET,        &KUBE_CONFIG_MAP,  &KUBE_INGRESS,
-		&KUBE_PDB,          &KUBE_SCALED_OBJECT, &KUBE_TRIGGER_AUTH
+		&KUBE_STATEFUL_SET, &KUBE_DEPLOYMENT,    &KUBE_SERVICE,     &KUBE_HPA, &KUBE_POD,
+		&KUBE_SECRET,       &KUBE_CONFIG_MAP,    &KUBE_INGRESS,     &KUBE_PDB, &KUBE_PVC,
+		&KUBE_CLUSTER,      &KUBE_SCALED_OBJECT, &KUBE_TRIGGER_AUTH
 	};
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (kind && strcmp(kinds[i]->kind, kind) == 0)
@@ -242,7 +242,9 @@ static int write_one(struct worker *w, struct record *rec, const json_t *world, 
 		return reconcile_create_scaler_secret(w, rec, &ref, world, err);
 	if (strcmp(verb, "delete") == 0)
 		return remove_object(w, rec, &ref, world, write, err);
-	return write_cost(w, &ref, write, err);
+	if (strcmp(verb, "cost") == 0)
+		return write_cost(w, &ref, write, err);
+	return reconcile_act(w, rec, &ref, write, err);
 }
 
 int reconcile_write_all(struct worker *w, struct record *rec, const json_t *world,
@@ -261,6 +263,9 @@ int reconcile_write_all(struct worker *w, struct record *rec, const json_t *worl
 			*ret_wait_ms = LATER_MS;
 			return WRITE_LATER;
 		}
+		/* A set goes for being made anew only after all its claims have grown. */
+		if (ret && strcmp(data_get_str(write, "verb"), "orphan") == 0)
+			continue;
 		int rc = judge(w, rec, write_one(w, rec, world, write, &err), &err, ret_wait_ms);
 		if (rc == WRITE_LATER)
 			return rc;

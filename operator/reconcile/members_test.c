@@ -1,0 +1,287 @@
+/* Who may leave, and when. */
+#include <errno.h>
+
+#include "operator/reconcile/testworld.h"
+
+static int64_t replicas_of(const json_t *w, const json_t *plan, const char *name)
+{
+	const json_t *x = write_of(plan, "apply", name);
+	autofree char *key = xasprintf("StatefulSet/%s", name);
+	return x ? data_get_int(x, "object.spec.replicas", -1)
+	         : data_get_int(object_of(w, key), "spec.replicas", -1);
+}
+
+#define BE(n, alive, gone, tablets)                                                     \
+	"{\"host\":\"c-be-" n ".c-be-search.n.svc\",\"port\":9050,\"alive\":" alive "," \
+	"\"decommissioned\":" gone ",\"tablets\":" tablets "}"
+#define WELL(n) BE(n, "true", "false", "5")
+
+static void backends_leave_one_by_one(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *rows, *more, *act; /* rows NULL: the FE does not answer */
+		int want, replicas;
+		const char *reason; /* Degraded; NULL: it is not */
+	} cases[] = {
+		{ NULL, "", NULL, 1, 3, NULL },
+		/* replication_num has to be known first. */
+		{ WELL("0") "," WELL("1") "," WELL("2"), "", NULL, 1, 3, NULL },
+		{ WELL("0") "," WELL("1") "," WELL("2"), ",\"replication_error\":\"no such table\"",
+		  NULL, 1, 3, "BeScaleInRefused" },
+		{ WELL("0") "," WELL("1") "," WELL("2"), ",\"replication\":3", NULL, 1, 3,
+		  "BeScaleInRefused" },
+		{ WELL("0") "," WELL("1") "," WELL("2"), ",\"replication\":2", "decommission", 1, 3,
+		  NULL },
+		/* Dead backends and those on their way out hold no copies. */
+		{ WELL("0") "," BE("1", "false", "false", "5") "," WELL("2"), ",\"replication\":2",
+		  NULL, 1, 3, "BeScaleInRefused" },
+		{ WELL("0") "," BE("2", "true", "true", "2"), "", NULL, 1, 3, NULL },
+		{ WELL("0") "," BE("2", "true", "true", "0"), "", "drop_backend", 1, 3, NULL },
+		/* Gone from the FE's list: one replica less, not two. */
+		{ WELL("0") "," WELL("1"), "", NULL, 1, 2, NULL },
+		/* An FE that lists nobody is not believed. */
+		{ "", "", NULL, 1, 3, NULL },
+		/* A backend under an address that no pod has may be the one. */
+		{ WELL("0") ",{\"host\":\"10.9.9.9\",\"port\":9050,\"alive\":true,\"tablets\":5}",
+		  "", NULL, 1, 3, NULL },
+		/* The pod's own address is as good as its name. */
+		{ WELL("0") ",{\"host\":\"10.0.1.2\",\"port\":9050,\"alive\":true,\"tablets\":5}",
+		  ",\"replication\":1", "decommission", 1, 3, NULL },
+		/* The last one alive stays. */
+		{ BE("2", "true", "false", "5"), "", NULL, 1, 3, "BeScaleInRefused" },
+		/* Scaled back up: the drain is called off. */
+		{ WELL("0") "," BE("2", "true", "true", "2"), "", "cancel_decommission", 3, 3,
+		  NULL },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = settled(3, 0);
+		data_set(w, "cr.spec.starRocksBeSpec.replicas", json_integer(cases[i].want));
+		if (cases[i].rows) {
+			autofree char *fe =
+				xasprintf("{\"backends\":[%s]%s}", cases[i].rows, cases[i].more);
+			set_fe(w, 100, fe);
+		}
+		_cleanup_json_ json_t *plan = plan_of(w);
+		const char *act = data_get_str(plan, "intents.0.do");
+		const char *reason = condition(plan, "Degraded", "reason");
+		if (replicas_of(w, plan, "c-be") != cases[i].replicas ||
+		    (cases[i].act ? !act || strcmp(act, cases[i].act) != 0 : act != NULL) ||
+		    strcmp(reason, cases[i].reason ? cases[i].reason : "AsExpected") != 0)
+			fail_msg("case %zu: %lld replicas, intent %s, %s", i,
+			         (long long)replicas_of(w, plan, "c-be"), act ? act : "none",
+			         reason);
+		if (act)
+			assert_int_equal(data_get_int(plan, "intents.0.generation", 0), 4);
+	}
+}
+
+static void below_replication_only_as_allowed(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *more, *act;
+	} cases[] = {
+		{ ",\"replication\":3", NULL },
+		{ ",\"replication\":3,\"unhealthy\":2", NULL },
+		{ ",\"replication\":3,\"unhealthy\":0", "drop_backend" },
+		{ ",\"replication_error\":\"who knows\"", "decommission" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = settled(3, 0);
+		autofree char *fe = xasprintf("{\"backends\":[%s]%s}",
+		                              WELL("0") "," WELL("1") "," WELL("2"), cases[i].more);
+		data_set(w, "cr.spec.starRocksBeSpec.replicas", json_integer(2));
+		data_set(w, "cr.spec.starRocksBeSpec.decommission",
+		         parse("{\"allowBelowReplication\":true}"));
+		set_fe(w, 100, fe);
+		_cleanup_json_ json_t *plan = plan_of(w);
+		const char *act = data_get_str(plan, "intents.0.do");
+		if (cases[i].act ? !act || strcmp(act, cases[i].act) != 0 : act != NULL)
+			fail_msg("case %zu: %s", i, act ? act : "none");
+		assert_true(data_get_bool(plan, "want.replication", false));
+	}
+}
+
+static void a_long_drain_is_told(void **state)
+{
+	(void)state;
+	_cleanup_json_ json_t *w = settled(2, 0);
+	data_set(w, "cr.spec.starRocksBeSpec.replicas", json_integer(1));
+	data_set(w, "cr.spec.starRocksBeSpec.decommission", parse("{\"timeoutSeconds\":60}"));
+	set_fe(w, 100, "{\"backends\":[" WELL("0") "," BE("1", "true", "true", "7") "]}");
+	_cleanup_json_ json_t *first = plan_of(w);
+	assert_int_equal(data_get_int(first, "status.starRocksBeStatus.decommission.since", 0),
+	                 NOW);
+	assert_string_equal(condition(first, "Degraded", "status"), "False");
+	json_object_set(json_object_get(w, "cr"), "status", json_object_get(first, "status"));
+	data_set(w, "now_ms", json_integer(NOW_MS + 61000));
+	data_set(w, "fe.at_ms", json_integer(NOW_MS + 60000));
+	_cleanup_json_ json_t *then = plan_of(w);
+	assert_string_equal(condition(then, "Degraded", "reason"), "DecommissionTimeout");
+}
+
+/* ---- FE ---- */
+/* Three FEs, of which the CR wants `want`. */
+static json_t *three_fes(int want)
+{
+	json_t *w = settled(1, 0);
+	data_set(w, "cr.spec.starRocksFeSpec.replicas", json_integer(want));
+	data_set(object_of(w, "StatefulSet/c-fe"), "spec.replicas", json_integer(3));
+	add_pod(w, "fe", "c-fe-1", "10.0.0.2", true);
+	add_pod(w, "fe", "c-fe-2", "10.0.0.3", true);
+	return w;
+}
+
+#define FE(n, role, alive)                                                                        \
+	"{\"host\":\"c-fe-" n ".c-fe-search.n.svc\",\"port\":9010,\"join\":true,\"alive\":" alive \
+	",\"role\":\"" role "\"}"
+
+static void followers_leave_with_a_majority(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *rows, *act; /* act "restart": the pod is deleted */
+		int want, replicas;
+		const char *reason;
+	} cases[] = {
+		{ NULL, NULL, 2, 3, "AsExpected" },
+		/* One step at a time, or a new majority of the old. */
+		{ FE("0", "LEADER", "true") "," FE("1", "FOLLOWER", "true") "," FE("2", "FOLLOWER",
+		                                                                   "true"),
+		  NULL, 1, 3, "FeScaleInRefused" },
+		{ FE("0", "LEADER", "true") "," FE("1", "FOLLOWER", "true") "," FE("2", "FOLLOWER",
+		                                                                   "true"),
+		  NULL, 0, 3, "FeScaleInRefused" },
+		{ FE("0", "LEADER", "true") "," FE("1", "FOLLOWER", "true") "," FE("2", "FOLLOWER",
+		                                                                   "true"),
+		  "drop_follower", 2, 3, "AsExpected" },
+		/* The FE confirms: only then a replica less. */
+		{ FE("0", "LEADER", "true") "," FE("1", "FOLLOWER", "true"), NULL, 2, 2,
+		  "AsExpected" },
+		/* Without the dead one's vote there is no majority. */
+		{ FE("0", "LEADER", "true") "," FE("1", "FOLLOWER", "false") "," FE("2", "FOLLOWER",
+		                                                                    "true"),
+		  NULL, 2, 3, "FeScaleInRefused" },
+		/* A dead one may go: the others are a majority of themselves. */
+		{ FE("0", "LEADER", "true") "," FE("1", "FOLLOWER", "true") "," FE("2", "FOLLOWER",
+		                                                                   "false"),
+		  "drop_follower", 2, 3, "AsExpected" },
+		{ FE("0", "FOLLOWER", "true") "," FE("1", "FOLLOWER", "true") "," FE("2", "LEADER",
+		                                                                     "true"),
+		  "restart", 2, 3, "AsExpected" },
+		{ FE("0", "FOLLOWER", "true") "," FE("2", "LEADER", "true"), NULL, 2, 3,
+		  "FeScaleInRefused" },
+		/* Nobody leads: an election is under way. */
+		{ FE("0", "FOLLOWER", "true") "," FE("1", "FOLLOWER", "true"), NULL, 2, 3,
+		  "AsExpected" },
+		{ FE("0", "LEADER", "true") "," FE("1", "FOLLOWER", "true") "," FE("2", "OBSERVER",
+		                                                                   "true"),
+		  "drop_observer", 2, 3, "AsExpected" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = three_fes(cases[i].want);
+		if (cases[i].rows) {
+			autofree char *fe = xasprintf("{\"frontends\":[%s]}", cases[i].rows);
+			set_fe(w, 100, fe);
+		}
+		_cleanup_json_ json_t *plan = plan_of(w);
+		const char *act = data_get_str(plan, "intents.0.do");
+		if (write_of(plan, "delete", "c-fe-2"))
+			act = "restart";
+		const char *reason = condition(plan, "Degraded", "reason");
+		if (replicas_of(w, plan, "c-fe") != cases[i].replicas ||
+		    (cases[i].act ? !act || strcmp(act, cases[i].act) != 0 : act != NULL) ||
+		    strcmp(reason, cases[i].reason) != 0)
+			fail_msg("case %zu: %lld replicas, %s, %s: %s", i,
+			         (long long)replicas_of(w, plan, "c-fe"), act ? act : "nothing",
+			         reason, condition(plan, "Degraded", "message"));
+	}
+}
+
+/* ---- whose number it is ---- */
+static void an_autoscaled_number_is_put_back(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *by;
+		int last, now, want; /* last -1: none known */
+		bool scaling, back;
+	} cases[] = {
+		{ NULL, -1, 2, 2, true, false },  /* the first apply */
+		{ "kcm", -1, 5, 5, true, false }, /* the autoscaler's own */
+		{ "kcm", 3, 5, 5, true, false },
+		{ NULL, 5, 2, 5, true, true }, /* a manifest applied again */
+		{ NULL, 5, 5, 5, true, false },
+		{ NULL, 50, 2, 8, true, true },  /* the limits were lowered meanwhile */
+		{ NULL, 5, 2, 2, false, false }, /* nobody scales any more */
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = settled(1, 2);
+		json_t *cr = json_object_get(w, "cr");
+		data_set(cr, "spec.starRocksCnSpec.replicas", json_integer(cases[i].now));
+		if (cases[i].scaling)
+			data_set(cr, "spec.starRocksCnSpec.roostAutoscaling",
+			         parse("{\"enabled\":true,\"minReplicas\":1,\"maxReplicas\":8}"));
+		if (cases[i].by)
+			data_set(cr, "metadata.roostScaledBy", json_string(cases[i].by));
+		if (cases[i].last >= 0)
+			data_set(cr, "status.starRocksCnStatus.lastScale",
+			         json_integer(cases[i].last));
+		set_fe(w, 100, "{\"nodes\":[]}");
+		_cleanup_json_ json_t *plan = plan_of(w);
+		const json_t *x = write_of(plan, "scale", "c");
+		const json_t *set = write_of(plan, "apply", "c-cn");
+		int64_t shall = set ? data_get_int(set, "object.spec.replicas", -1) : 2;
+		if ((x != NULL) != cases[i].back || shall != cases[i].want)
+			fail_msg("case %zu: %s, %lld", i, x ? "put back" : "left",
+			         (long long)shall);
+		if (x)
+			assert_int_equal(data_get_int(x, "replicas", 0), cases[i].want);
+		bool kept = cases[i].scaling && (cases[i].by || cases[i].last >= 0);
+		assert_int_equal(data_get_int(plan, "status.starRocksCnStatus.lastScale", -1),
+		                 kept ? cases[i].want : -1);
+	}
+}
+
+static void a_pod_that_is_over_claims_no_node(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *path, *value;
+		bool drop;
+	} cases[] = {
+		{ "status.phase", "Running", false },
+		{ "status.phase", "Failed", true },
+		{ "metadata.deletionTimestamp", "2020-01-01T00:00:00Z", true },
+		{ "metadata.deletionTimestamp", "2099-01-01T00:00:00Z", false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = settled(1, 1);
+		data_set(pod_of(w, "c-cn-x0"), cases[i].path, json_string(cases[i].value));
+		set_fe(w, 100,
+		       "{\"nodes\":[{\"host\":\"10.0.2.0\",\"port\":9050,\"alive\":false}]}");
+		_cleanup_json_ json_t *plan = plan_of(w);
+		if ((data_get_str(plan, "intents.0.do") != NULL) != cases[i].drop)
+			fail_msg("case %zu", i);
+	}
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return render_init(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(backends_leave_one_by_one),
+		cmocka_unit_test(below_replication_only_as_allowed),
+		cmocka_unit_test(a_long_drain_is_told),
+		cmocka_unit_test(followers_leave_with_a_majority),
+		cmocka_unit_test(an_autoscaled_number_is_put_back),
+		cmocka_unit_test(a_pod_that_is_over_claims_no_node),
+	};
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
