@@ -115,6 +115,7 @@ static int check_flags(const struct flags *f, struct err *err)
 
 struct program {
 	struct source_config config;
+	struct http_tls fe_tls;
 	struct kube_config *kube;
 	struct serve_pools *pools;
 	struct source *source;
@@ -167,7 +168,8 @@ static int start(struct program *p, const struct flags *f, struct err *err)
 	if (rc < 0)
 		return rc;
 	struct source_events events = serve_pools_events(p->pools);
-	rc = source_start(&events, &p->source, err);
+	p->fe_tls.ca_file = p->config.fe_ca;
+	rc = source_start(&events, &p->fe_tls, &p->source, err);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < p->config.n; i++)

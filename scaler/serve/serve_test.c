@@ -122,7 +122,7 @@ static int set_up(void **state)
 	(void)snprintf(f->fe_listen, sizeof(f->fe_listen), "127.0.0.1:%d", http_server_port(f->fe));
 	f->pools = serve_pools_new(1000);
 	struct source_events events = serve_pools_events(f->pools);
-	assert_int_equal(source_start(&events, &f->source, NULL), 0);
+	assert_int_equal(source_start(&events, NULL, &f->source, NULL), 0);
 	struct serve_config c = { .listen = "127.0.0.1:0",
 		                  .token_file = f->token_path,
 		                  .pools = f->pools };

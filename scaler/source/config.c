@@ -9,7 +9,13 @@
 #include "lib/data/json.h"
 #include "lib/data/yaml.h"
 
-enum { CONFIG_MAX = 4 * 1024 * 1024, SECONDS_MAX = 86400, NAME_MAX_ = 253, FE_HTTP_PORT = 8030 };
+enum {
+	CONFIG_MAX = 4 * 1024 * 1024,
+	SECONDS_MAX = 86400,
+	NAME_MAX_ = 253,
+	FE_HTTP_PORT = 8030,
+	FE_QUERY_PORT = 9030
+};
 
 /* ---- fields ----------------------------------------------------------------------------------- */
 
@@ -114,7 +120,7 @@ static int take_limits(const json_t *j, struct source_limits *l, struct err *err
 
 /* ---- the file --------------------------------------------------------------------------------- */
 
-static const char *const top_fields[] = { "clusters", "tokenFile", "maxAge", NULL };
+static const char *const top_fields[] = { "clusters", "tokenFile", "maxAge", "feCa", NULL };
 static const char *const cluster_fields[] = {
 	"namespace",  "name",          "pool",         "fe",          "queryPort",
 	"userFile",   "passwordFile",  "slotsPerNode", "minReplicas", "maxReplicas",
@@ -134,6 +140,40 @@ static bool host_and_port(const char *s)
 	return bracketed || !memchr(host.p, ':', host.len);
 }
 
+static int take_path(const json_t *j, const char *name, char **ret, struct err *err)
+{
+	const json_t *v = data_get(j, name);
+	if (!v)
+		return 0;
+	if (!json_is_string(v) || json_string_length(v) == 0)
+		return err_set(err, -EINVAL, "%s must be the path of a file", name);
+	*ret = xstrdup(json_string_value(v));
+	return 0;
+}
+
+/* With userFile or passwordFile the FE is StarRocks' own: its queue is read by SQL. */
+static int take_login(const json_t *j, const char *fe, bool https, struct source_login *l,
+                      struct err *err)
+{
+	int64_t port = FE_QUERY_PORT;
+	uint64_t http = 0;
+	int rc = take_int(j, "queryPort", 1, 65535, &port, err);
+	if (rc == 0)
+		rc = take_path(j, "userFile", &l->user_file, err);
+	if (rc == 0)
+		rc = take_path(j, "passwordFile", &l->password_file, err);
+	if (rc < 0 || (!l->user_file && !l->password_file))
+		return rc;
+	const char *colon = strrchr(fe, ':');
+	bool bracketed = fe[0] == '[';
+	(void)str_to_u64(str_of(colon + 1), &http);
+	l->host = xstrndup(fe + bracketed, (size_t)(colon - fe) - 2 * (size_t)bracketed);
+	l->query_port = (int)port;
+	l->http_port = (int)http;
+	l->https = https;
+	return 0;
+}
+
 static int take_cluster(const json_t *j, const char *token_file, struct source_target *t,
                         struct err *err)
 {
@@ -146,15 +186,15 @@ static int take_cluster(const json_t *j, const char *token_file, struct source_t
 	    (rc = take_name(j, "pool", "cn", &t->pool, err)) < 0 ||
 	    (rc = take_limits(j, &t->limits, err)) < 0)
 		return rc;
-	const char *fe = data_get_str(j, "fe"), *own = data_get_str(j, "tokenFile");
+	const char *j_fe = data_get_str(j, "fe"), *own = data_get_str(j, "tokenFile");
+	const char *fe = j_fe && str_starts(str_of(j_fe), "https://") ? j_fe + 8 : j_fe;
 	if (!host_and_port(fe))
-		return err_set(err, -EINVAL, "fe must be \"host:http_port\"");
-	if (data_get(j, "userFile") || data_get(j, "passwordFile") || data_get(j, "queryPort"))
-		log_warn("pool=%s/%s queryPort, userFile and passwordFile are not used: the load "
-		         "is read "
-		         "over HTTP from Roost's FE, an FE of StarRocks is not supported yet",
-		         t->ns, t->cluster);
-	t->url = xasprintf("http://%s/api/roost/load", fe);
+		return err_set(err, -EINVAL,
+		               "fe must be \"host:http_port\", or \"https://host:http_port\"");
+	bool https = str_starts(str_of(j_fe), "https://");
+	t->url = xasprintf("%s://%s/api/roost/load", https ? "https" : "http", fe);
+	if ((rc = take_login(j, fe, https, &t->login, err)) < 0)
+		return rc;
 	t->token_file = own ? xstrdup(own) : token_file ? xstrdup(token_file) : NULL;
 	return 0;
 }
@@ -200,7 +240,9 @@ int source_config_parse(struct str text, struct source_config *ret, struct err *
 		return rc;
 	const char *token_file = data_get_str(j, "tokenFile");
 	c.token_file = token_file ? xstrdup(token_file) : NULL;
-	rc = take_ms(j, "maxAge", &c.max_age_ms, err);
+	rc = take_path(j, "feCa", &c.fe_ca, err);
+	if (rc == 0)
+		rc = take_ms(j, "maxAge", &c.max_age_ms, err);
 	if (rc == 0 && c.max_age_ms < 1000)
 		rc = err_set(err, -EINVAL,
 		             "maxAge must be 1 s or more: the load is read twice a second");
@@ -229,6 +271,7 @@ void source_config_free(struct source_config *c)
 		source_target_free(&c->targets[i]);
 	free(c->targets);
 	free(c->token_file);
+	free(c->fe_ca);
 	*c = (struct source_config){ 0 };
 }
 

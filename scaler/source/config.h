@@ -19,6 +19,7 @@ enum {
 
 struct source_config {
 	char *token_file; /* asked of our callers; for FEs without a token file of their own too */
+	char *fe_ca;      /* whom to trust for FEs that are asked over https */
 	int64_t max_age_ms;
 	struct source_target *targets;
 	size_t n;

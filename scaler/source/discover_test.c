@@ -168,7 +168,7 @@ static void pools_follow_the_clusters(void **state)
 	if (kube_config_parse(str_of(text), ".", &kube, &err) < 0)
 		fail_msg("%s", err.msg);
 	struct source_events events = { on_target, on_gone, on_snapshot, on_failure, NULL };
-	assert_int_equal(source_start(&events, &source, NULL), 0);
+	assert_int_equal(source_start(&events, NULL, &source, NULL), 0);
 	struct source_discover_config dc = {
 		.kube = kube, .namespaces = " ns ,", .source = source, .on_complete = on_complete
 	};

@@ -10,6 +10,7 @@
 #include "lib/base/map.h"
 #include "lib/base/vec.h"
 #include "lib/net/http_client.h"
+#include "scaler/source/asker.h"
 
 enum { TOKEN_MAX = 4096, TOKEN_REREAD_MS = 10000, SCAN_MIN_MS = 10, SCAN_MAX_MS = 100 };
 
@@ -20,10 +21,16 @@ struct entry {
 	int64_t token_read_ms;
 	bool token_wanted;
 	bool busy, gone;
-	bool failed; /* the last answer was none: said in the log once */
+	bool troubled; /* the call under way counts among those */
+	bool failed;   /* the last answer was none: said in the log once */
 	int64_t next_ms;
+	struct call *call;          /* while busy */
+	struct source_asker *asker; /* instead, of an FE of StarRocks' own */
+};
+
+struct call { /* what one call borrows; only those under way have one */
 	struct http_reply reply;
-	char *url_asked, *token_asked; /* as the call under way borrows them */
+	char *url, *token;
 };
 
 struct source {
@@ -35,11 +42,31 @@ struct source {
 	_Atomic bool stop;
 	struct http_batch *batch;
 	int64_t scan_ms; /* when an entry may be due next; the thread's own */
+	int in_flight, in_flight_troubled;
+	size_t scanned; /* where the last scan ended for lack of room, so that all have their turn */
+	const struct http_tls *tls;
+	VEC(struct source_asker *) leaving; /* stopped, to be joined */
 };
 
 char *source_key(const char *ns, const char *cluster, const char *pool)
 {
 	return xasprintf("%s/%s/%s", ns, cluster, pool);
+}
+
+void source_login_copy(const struct source_login *from, struct source_login *to)
+{
+	*to = *from;
+	to->host = from->host ? xstrdup(from->host) : NULL;
+	to->user_file = from->user_file ? xstrdup(from->user_file) : NULL;
+	to->password_file = from->password_file ? xstrdup(from->password_file) : NULL;
+}
+
+void source_login_free(struct source_login *l)
+{
+	free(l->host);
+	free(l->user_file);
+	free(l->password_file);
+	*l = (struct source_login){ 0 };
 }
 
 void source_target_free(struct source_target *t)
@@ -49,6 +76,7 @@ void source_target_free(struct source_target *t)
 	free(t->pool);
 	free(t->url);
 	free(t->token_file);
+	source_login_free(&t->login);
 	*t = (struct source_target){ 0 };
 }
 
@@ -61,21 +89,24 @@ static void copy_target(const struct source_target *from, struct source_target *
 	to->pool = xstrdup(from->pool);
 	to->url = xstrdup(from->url);
 	to->token_file = from->token_file ? xstrdup(from->token_file) : NULL;
+	source_login_copy(&from->login, &to->login);
 }
 
-static void drop_call(struct entry *e)
+static void call_free(struct call *c)
 {
-	free(e->url_asked);
-	mem_free_secret(e->token_asked);
-	e->url_asked = e->token_asked = NULL;
+	if (!c)
+		return;
+	free(c->url);
+	mem_free_secret(c->token);
+	http_reply_free(&c->reply);
+	free(c);
 }
 
 static void entry_free(void *value)
 {
 	struct entry *e = value;
-	drop_call(e);
+	call_free(e->call);
 	source_target_free(&e->target);
-	http_reply_free(&e->reply);
 	mem_free_secret(e->token);
 	free(e->key);
 	free(e);
@@ -113,39 +144,66 @@ static void failed(struct source *s, struct entry *e, const struct err *err)
 static void ask(struct source *s, struct entry *e, int64_t now)
 {
 	struct err err = ERR_INIT;
+	struct call *c = xcalloc(1, sizeof(*c));
 	read_token(e, now);
-	drop_call(e);
-	e->url_asked = xstrdup(e->target.url);
-	e->token_asked = e->token && *e->token ? xstrdup(e->token) : NULL;
+	c->reply = (struct http_reply)HTTP_REPLY_INIT;
+	c->url = xstrdup(e->target.url);
+	c->token = e->token && *e->token ? xstrdup(e->token) : NULL;
 	e->next_ms = now + SOURCE_PERIOD_MS;
-	struct http_call call = { .url = e->url_asked,
-		                  .bearer = e->token_asked,
+	struct http_call call = { .url = c->url,
+		                  .bearer = c->token,
 		                  .by = deadline_in(SOURCE_CALL_MS),
 		                  .body_max = SOURCE_BODY_MAX,
 		                  /* A Service may have led elsewhere while it was young, and a kept
 		                   * connection goes on leading there. */
 		                  .fresh = e->failed,
 		                  .follow_redirects = true };
-	if (http_batch_add(s->batch, &call, &e->reply, e, &err) == 0)
-		e->busy = true;
-	else
+	if (http_batch_add(s->batch, &call, &c->reply, e, &err) < 0) {
+		call_free(c);
 		failed(s, e, &err);
+		return;
+	}
+	e->call = c;
+	e->busy = true;
+	e->troubled = e->failed;
+	s->in_flight++;
+	s->in_flight_troubled += e->troubled;
+}
+
+/* FEs that do not answer hold their calls for long: they must not take the room of those that do. */
+static bool room_for(const struct source *s, const struct entry *e)
+{
+	return s->in_flight < SOURCE_IN_FLIGHT &&
+	       (!e->failed || s->in_flight_troubled < SOURCE_IN_FLIGHT_TROUBLED);
 }
 
 /* Asks every cluster that is due and notes when to look again. */
 static void ask_due(struct source *s)
 {
 	int64_t now = clock_mono_ms(), next = now + SCAN_MAX_MS;
-	size_t at = 0;
+	size_t at = s->scanned;
 	const char *key;
 	void *value;
 	if (now < s->scan_ms)
 		return;
 	(void)pthread_mutex_lock(&s->lock);
-	while (map_next(s->entries, &at, &key, &value)) {
+	for (size_t seen = 0, n = map_count(s->entries); seen < n; seen++) {
+		size_t here = at;
+		if (!map_next(s->entries, &at, &key, &value)) {
+			at = 0;
+			if (!map_next(s->entries, &at, &key, &value))
+				break;
+		}
 		struct entry *e = value;
-		if (!e->busy && now >= e->next_ms)
+		if (e->asker)
+			continue;
+		if (!e->busy && now >= e->next_ms && room_for(s, e))
 			ask(s, e, now);
+		if (s->in_flight >= SOURCE_IN_FLIGHT) {
+			s->scanned = here;
+			next = now;
+			break;
+		}
 		if (!e->busy && e->next_ms < next)
 			next = e->next_ms;
 	}
@@ -155,7 +213,7 @@ static void ask_due(struct source *s)
 
 static void check_status(struct entry *e, struct err *err)
 {
-	int status = e->reply.status;
+	int status = e->call->reply.status;
 	if (status == 401 || status == 403) {
 		e->token_wanted = e->target.token_later;
 		e->token_read_ms = 0;
@@ -163,7 +221,7 @@ static void check_status(struct entry *e, struct err *err)
 	/* These do not heal within a poll, and asking again would only fill the FE's log. */
 	if (status == 401 || status == 403 || status == 404)
 		e->next_ms = clock_mono_ms() + SOURCE_REFUSED_MS;
-	(void)err_set(err, -EACCES, "%s answered %d", e->url_asked, status);
+	(void)err_set(err, -EACCES, "%s answered %d", e->call->url, status);
 }
 
 static void forget_retired(struct source *s, struct entry *e)
@@ -177,29 +235,64 @@ static void forget_retired(struct source *s, struct entry *e)
 	entry_free(e);
 }
 
+static void known(struct source *s, struct entry *e, const struct source_snapshot *snap)
+{
+	if (e->failed)
+		log_info("pool=%s load known again", e->key);
+	e->failed = false;
+	s->events.on_snapshot(s->events.arg, e->key, snap);
+}
+
 static void completed(struct source *s, const struct http_done *done)
 {
 	struct entry *e = done->tag;
 	struct source_snapshot snap;
 	struct err err = done->err;
 	int rc = done->rc;
-	bool answered = rc == 0 && e->reply.status == 200;
+	bool answered = rc == 0 && e->call->reply.status == 200;
 	if (answered)
-		rc = source_parse((struct str){ buf_cstr(&e->reply.body), e->reply.body.len },
-		                  &snap, &err);
+		rc = source_parse(
+			(struct str){ buf_cstr(&e->call->reply.body), e->call->reply.body.len },
+			&snap, &err);
 	(void)pthread_mutex_lock(&s->lock);
 	e->busy = false;
+	s->in_flight--;
+	s->in_flight_troubled -= e->troubled;
 	if (e->gone) {
 		forget_retired(s, e);
+		e = NULL;
 	} else if (answered && rc == 0) {
-		if (e->failed)
-			log_info("pool=%s load known again", e->key);
-		e->failed = false;
-		s->events.on_snapshot(s->events.arg, e->key, &snap);
+		known(s, e, &snap);
 	} else {
 		if (done->rc == 0 && !answered)
 			check_status(e, &err);
 		failed(s, e, &err);
+	}
+	if (e) {
+		call_free(e->call);
+		e->call = NULL;
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+/* From the thread of a StarRocks cluster. */
+static void told(void *arg, const struct source_asker *who, int rc,
+                 const struct source_snapshot *snap, const struct err *err)
+{
+	struct source *s = arg;
+	size_t at = 0;
+	const char *key;
+	void *value;
+	(void)pthread_mutex_lock(&s->lock);
+	while (map_next(s->entries, &at, &key, &value)) {
+		struct entry *e = value;
+		if (e->asker != who)
+			continue;
+		if (rc < 0)
+			failed(s, e, err);
+		else
+			known(s, e, snap);
+		break;
 	}
 	(void)pthread_mutex_unlock(&s->lock);
 }
@@ -228,13 +321,15 @@ static void *poll_all(void *arg)
 
 /* ---- what is asked ---------------------------------------------------------------------------- */
 
-int source_start(const struct source_events *events, struct source **ret, struct err *err)
+int source_start(const struct source_events *events, const struct http_tls *tls,
+                 struct source **ret, struct err *err)
 {
 	struct source *s = xcalloc(1, sizeof(*s));
+	s->tls = tls;
 	s->events = *events;
 	s->entries = map_new(NULL);
 	(void)pthread_mutex_init(&s->lock, NULL);
-	int rc = http_batch_new(NULL, &s->batch, err);
+	int rc = http_batch_new(tls, &s->batch, err);
 	if (rc == 0 && (errno = pthread_create(&s->thread, NULL, poll_all, s)) != 0)
 		rc = err_errno(err, "cannot start a thread");
 	if (rc < 0) {
@@ -257,14 +352,46 @@ void source_stop(struct source *s)
 	atomic_store(&s->stop, true);
 	(void)pthread_join(s->thread, NULL);
 	http_batch_free(s->batch); /* before the replies that its calls write to */
-	while (map_next(s->entries, &at, &key, &value))
+	while (map_next(s->entries, &at, &key, &value)) {
+		source_asker_join(((struct entry *)value)->asker);
 		entry_free(value);
+	}
+	while (s->leaving.n)
+		source_asker_join(s->leaving.v[--s->leaving.n]);
+	vec_free(&s->leaving);
 	map_free(s->entries);
 	while (s->retired.n)
 		entry_free(s->retired.v[--s->retired.n]);
 	vec_free(&s->retired);
 	(void)pthread_mutex_destroy(&s->lock);
 	free(s);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_login(const struct source_login *a, const struct source_login *b)
+{
+	return same_text(a->host, b->host) && a->query_port == b->query_port &&
+	       a->http_port == b->http_port && a->https == b->https &&
+	       same_text(a->user_file, b->user_file) &&
+	       same_text(a->password_file, b->password_file);
+}
+
+/* Under the lock: the old one may be waiting for it, so it is joined at the end. */
+static void change_asker(struct source *s, struct entry *e)
+{
+	struct err err = ERR_INIT;
+	if (e->asker) {
+		source_asker_stop(e->asker);
+		vec_push(&s->leaving, e->asker);
+		e->asker = NULL;
+	}
+	if (e->target.login.host &&
+	    source_asker_start(&e->target.login, s->tls, told, s, &e->asker, &err) < 0)
+		failed(s, e, &err);
 }
 
 void source_put(struct source *s, const struct source_target *t)
@@ -275,12 +402,14 @@ void source_put(struct source *s, const struct source_target *t)
 	if (!e) {
 		e = xcalloc(1, sizeof(*e));
 		e->key = xstrdup(key);
-		e->reply = (struct http_reply)HTTP_REPLY_INIT;
 		map_put(s->entries, key, e);
 	}
 	if (!e->target.url || strcmp(e->target.url, t->url) != 0)
 		e->next_ms = 0;
+	bool other = !same_login(&e->target.login, &t->login);
 	copy_target(t, &e->target);
+	if (other)
+		change_asker(s, e);
 	e->token_wanted = t->token_later && !e->token;
 	s->events.on_target(s->events.arg, key, &e->target);
 	(void)pthread_mutex_unlock(&s->lock);
@@ -290,6 +419,11 @@ void source_put(struct source *s, const struct source_target *t)
 static void retire(struct source *s, struct entry *e)
 {
 	s->events.on_gone(s->events.arg, e->key);
+	if (e->asker) {
+		source_asker_stop(e->asker);
+		vec_push(&s->leaving, e->asker);
+		e->asker = NULL;
+	}
 	if (!e->busy) {
 		entry_free(e);
 		return;

@@ -1,4 +1,5 @@
-/* Keeps one fresh snapshot per cluster: asks each FE's /api/roost/load twice a second.
+/* Keeps one fresh snapshot per cluster: asks each FE's /api/roost/load twice a second; an FE of StarRocks' own, for
+ * which the pool has a login, by SQL and /metrics (starrocks.h).
  *
  * One call is in flight per cluster, each with a deadline, all side by side on one thread: a cluster whose
  * FE is slow or gone delays no other. An FE that refuses our token or does not know the path is asked less
@@ -14,7 +15,14 @@
 #include "lib/base/mem.h"
 #include "scaler/source/snapshot.h"
 
-enum { SOURCE_PERIOD_MS = 450, SOURCE_CALL_MS = 2000, SOURCE_REFUSED_MS = 5000 };
+enum {
+	SOURCE_PERIOD_MS = 450,
+	SOURCE_CALL_MS = 2000,
+	SOURCE_REFUSED_MS = 5000,
+	SOURCE_REFUSED_MAX_MS = 60000,
+	SOURCE_IN_FLIGHT = 256,        /* calls at once; the others wait for their turn */
+	SOURCE_IN_FLIGHT_TROUBLED = 64 /* of them to FEs whose last answer was none */
+};
 
 struct source_limits { /* what the user wants of a pool */
 	int64_t min, max;
@@ -24,9 +32,19 @@ struct source_limits { /* what the user wants of a pool */
 	int64_t replicas; /* as ordered before we began; -1: unknown */
 };
 
+struct source_login { /* of an FE of StarRocks' own */
+	char *host;   /* NULL: it is Roost's, and has a load document */
+	int query_port, http_port;
+	bool https;
+	char *user_file, *password_file; /* NULL: root, no password */
+};
+void source_login_copy(const struct source_login *from, struct source_login *to);
+void source_login_free(struct source_login *l);
+
 struct source_target {
 	char *ns, *cluster, *pool;
-	char *url;        /* of the load document */
+	char *url; /* of the load document */
+	struct source_login login;
 	char *token_file; /* NULL: none, or given by source_set_token() */
 	bool token_later; /* source_set_token() will bring one */
 	struct source_limits limits;
@@ -44,8 +62,11 @@ struct source_events {
 	void *arg;
 };
 
+struct http_tls;
 struct source;
-int source_start(const struct source_events *events, struct source **ret, struct err *err);
+/* tls: for FEs that are asked over https; borrowed, may be NULL. */
+int source_start(const struct source_events *events, const struct http_tls *tls,
+                 struct source **ret, struct err *err);
 void source_stop(struct source *s);
 void source_put(struct source *s, const struct source_target *t);
 void source_remove(struct source *s, const char *key);

@@ -1,0 +1,220 @@
+#include "scaler/source/starrocks.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/base/fd.h"
+#include "scaler/source/starrocks_priv.h"
+
+enum { SECRET_MAX = 4096, METRICS_MAX = 8 * 1024 * 1024 };
+
+struct source_starrocks {
+	struct source_login login;
+	struct http_client *http;
+	struct mysqlc *sql;
+	char *host; /* whom sql leads to */
+	char *web;  /* "host:http_port" of the leader */
+};
+
+int source_starrocks_new(const struct source_login *login, const struct http_tls *tls,
+                         struct source_starrocks **ret, struct err *err)
+{
+	struct source_starrocks *c = xcalloc(1, sizeof(*c));
+	source_login_copy(login, &c->login);
+	int rc = http_client_new(tls, &c->http, err);
+	if (rc < 0)
+		source_starrocks_free(c);
+	else
+		*ret = c;
+	return rc;
+}
+
+static void hang_up(struct source_starrocks *c)
+{
+	mysqlc_close(c->sql);
+	c->sql = NULL;
+}
+
+void source_starrocks_free(struct source_starrocks *c)
+{
+	if (!c)
+		return;
+	hang_up(c);
+	http_client_free(c->http);
+	source_login_free(&c->login);
+	free(c->host);
+	free(c->web);
+	free(c);
+}
+
+/* ---- the leader ------------------------------------------------------------------------------- */
+
+static int read_secret(const char *path, const char *absent, char **ret, struct err *err)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT(SECRET_MAX);
+	if (!path) {
+		*ret = xstrdup(absent);
+		return 0;
+	}
+	int rc = fd_read_file(path, &text, err);
+	if (rc < 0)
+		return rc;
+	*ret = str_dup(str_trim((struct str){ buf_cstr(&text), text.len }));
+	explicit_bzero(text.p, text.cap);
+	return 0;
+}
+
+static int dial(struct source_starrocks *c, const char *host, int port, struct deadline by,
+                struct err *err)
+{
+	autofree char *user = NULL;
+	char *password = NULL;
+	hang_up(c);
+	int rc = read_secret(c->login.user_file, "root", &user, err);
+	if (rc == 0)
+		rc = read_secret(c->login.password_file, "", &password, err);
+	struct mysqlc_address a = {
+		.host = host, .port = port, .user = user, .password = password
+	};
+	if (rc == 0)
+		rc = mysqlc_open(&a, by, &c->sql, err);
+	mem_free_secret(password);
+	if (rc < 0)
+		return rc;
+	char *at = xstrdup(host);
+	free(c->host);
+	c->host = at;
+	return 0;
+}
+
+/* An FE may name its leader, but not lead us to the machine's own or the cloud's metadata addresses. */
+static bool may_be_led_to(const char *host, const char *configured)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+	if (strcmp(host, configured) == 0)
+		return true;
+	if (inet_pton(AF_INET, host, &v4) == 1) {
+		uint32_t a = ntohl(v4.s_addr);
+		bool loop_to_loop = a >> 24 == 127 && str_starts(str_of(configured), "127.");
+		return loop_to_loop || (a >> 24 != 127 && a >> 24 != 0 && a >> 16 != 0xa9fe);
+	}
+	if (inet_pton(AF_INET6, host, &v6) == 1)
+		return !IN6_IS_ADDR_LOOPBACK(&v6) && !IN6_IS_ADDR_LINKLOCAL(&v6) &&
+		       !IN6_IS_ADDR_V4MAPPED(&v6) && !IN6_IS_ADDR_UNSPECIFIED(&v6);
+	return strcasecmp(host, "localhost") != 0;
+}
+
+static int ask_sql(struct source_starrocks *c, const char *sql, struct deadline by,
+                   struct mysqlc_result *ret, struct err *err)
+{
+	int rc = mysqlc_query(c->sql, sql, by, ret, err);
+	return rc == 0 ? 0 : err_set(err, rc < 0 ? rc : -EINVAL, "%s: %s", sql, err->msg);
+}
+
+/* Where the leader is; 1 when we talk to another FE. */
+static int read_frontends(struct source_starrocks *c, struct deadline by, char **ret_host,
+                          int *ret_port, int64_t *ret_epoch, struct err *err)
+{
+	_cleanup_mysqlc_result_ struct mysqlc_result r = { 0 };
+	int rc = ask_sql(c, "SHOW FRONTENDS", by, &r, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < r.n_rows; i++) {
+		const char *role = mysqlc_cell(&r, i, "Role"), *ip = mysqlc_cell(&r, i, "IP");
+		const char *alive = mysqlc_cell(&r, i, "Alive");
+		int64_t query = 0, http = 0;
+		if (!role || strcasecmp(role, "LEADER") != 0 || !alive ||
+		    strcasecmp(alive, "true") != 0)
+			continue;
+		if (!ip || !may_be_led_to(ip, c->login.host) ||
+		    str_to_i64(str_of(mysqlc_cell(&r, i, "QueryPort")), &query) < 0 ||
+		    str_to_i64(str_of(mysqlc_cell(&r, i, "HttpPort")), &http) < 0 || query < 1 ||
+		    query > 65535 || http < 1 || http > 65535)
+			return err_set(err, -EINVAL,
+			               "SHOW FRONTENDS: no usable address of the leader");
+		_cleanup_buf_ struct buf web = BUF_INIT(1024);
+		(void)http_host_port(r.n_rows == 1 ? c->login.host : ip,
+		                     r.n_rows == 1 ? c->login.http_port : (int)http, &web);
+		free(c->web);
+		c->web = buf_take(&web);
+		*ret_epoch = 0;
+		(void)source_starrocks_time(mysqlc_cell(&r, i, "StartTime"), ret_epoch);
+		*ret_port = (int)query;
+		*ret_host = xstrdup(ip);
+		return r.n_rows > 1 && strcmp(ip, c->host) != 0;
+	}
+	return err_set(err, -EAGAIN, "SHOW FRONTENDS names no leader that is alive");
+}
+
+static int find_leader(struct source_starrocks *c, struct deadline by, int64_t *ret_epoch,
+                       struct err *err)
+{
+	int rc = c->sql ? 0 : dial(c, c->login.host, c->login.query_port, by, err);
+	for (int hops = 0; rc == 0 && hops < 3; hops++) {
+		autofree char *host = NULL;
+		int port = 0;
+		rc = read_frontends(c, by, &host, &port, ret_epoch, err);
+		if (rc <= 0)
+			return rc;
+		rc = dial(c, host, port, by, err);
+	}
+	return rc < 0 ? rc : err_set(err, -EAGAIN, "each FE names another one as the leader");
+}
+
+/* ---- a reading -------------------------------------------------------------------------------- */
+
+static int read_sql(struct source_starrocks *c, struct deadline by, struct source_snapshot *s,
+                    struct err *err)
+{
+	_cleanup_mysqlc_result_ struct mysqlc_result now = { 0 }, queries = { 0 }, nodes = { 0 };
+	int64_t now_ms = 0;
+	int rc = ask_sql(c, "SELECT NOW() AS now", by, &now, err);
+	if (rc == 0 &&
+	    (now.n_rows != 1 || source_starrocks_time(mysqlc_cell(&now, 0, "now"), &now_ms) < 0))
+		rc = err_set(err, -EINVAL, "SELECT NOW() gave no time");
+	if (rc == 0)
+		rc = ask_sql(c, "SHOW RUNNING QUERIES", by, &queries, err);
+	if (rc == 0)
+		rc = ask_sql(c, "SHOW COMPUTE NODES", by, &nodes, err);
+	if (rc == 0)
+		rc = source_starrocks_queries(&queries, now_ms, s, err);
+	if (rc == 0)
+		rc = source_starrocks_nodes(&nodes, s, err);
+	s->ts = (double)now_ms;
+	return rc;
+}
+
+static int read_metrics(struct source_starrocks *c, struct deadline by, struct source_snapshot *s,
+                        struct err *err)
+{
+	_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
+	autofree char *url =
+		xasprintf("%s://%s/metrics", c->login.https ? "https" : "http", c->web);
+	struct http_call call = { .url = url, .by = by, .body_max = METRICS_MAX };
+	int rc = http_call(c->http, &call, &r, err);
+	if (rc == 0 && r.status != 200)
+		rc = err_set(err, -EACCES, "%s answered %d", url, r.status);
+	return rc < 0 ? rc
+	              : source_starrocks_metrics((struct str){ buf_cstr(&r.body), r.body.len }, s,
+	                                         err);
+}
+
+int source_starrocks_ask(struct source_starrocks *c, struct deadline by,
+                         struct source_snapshot *ret, struct err *err)
+{
+	struct source_snapshot s = { 0 };
+	int rc = find_leader(c, by, &s.epoch, err);
+	if (rc == 0)
+		rc = read_sql(c, by, &s, err);
+	if (rc == 0)
+		rc = read_metrics(c, by, &s, err);
+	if (rc < 0) {
+		hang_up(c); /* what was half read, or whoever led us wrong, is not asked again */
+		return rc;
+	}
+	*ret = s;
+	return 0;
+}

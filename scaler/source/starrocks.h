@@ -1,0 +1,33 @@
+/* What an FE of StarRocks' own says about its load: its leader's queue and compute nodes by SQL, its metrics by HTTP.
+ *
+ * SHOW FRONTENDS finds the leader, who alone knows the queue; SHOW RUNNING QUERIES (3.1.4 and later) gives waiting and
+ * running queries with their slots, SHOW COMPUTE NODES the nodes, /metrics the queue's length and the service time.
+ * One answer is one whole reading: a column, a row or a metric that is missing or no number makes all of it unknown.
+ * A node's slots are its CpuCores unless the pool says slotsPerNode.
+ * Thread: one conversation is one thread's; it blocks up to the deadline. */
+#ifndef ROOST_SCALER_SOURCE_STARROCKS_H
+#define ROOST_SCALER_SOURCE_STARROCKS_H
+
+#include "lib/base/clock.h"
+#include "lib/mysql/client.h"
+#include "lib/net/http_client.h"
+#include "scaler/source/source.h"
+
+struct source_starrocks;
+int source_starrocks_new(const struct source_login *login /* copied */, const struct http_tls *tls,
+                         struct source_starrocks **ret, struct err *err);
+void source_starrocks_free(struct source_starrocks *c);
+/* -EACCES: the password was refused. */
+int source_starrocks_ask(struct source_starrocks *c, struct deadline by,
+                         struct source_snapshot *ret, struct err *err);
+
+/* The parts of a reading, for tests: each adds to *s or refuses. */
+int source_starrocks_queries(const struct mysqlc_result *r, int64_t now_ms,
+                             struct source_snapshot *s, struct err *err);
+int source_starrocks_nodes(const struct mysqlc_result *r, struct source_snapshot *s,
+                           struct err *err);
+int source_starrocks_metrics(struct str text, struct source_snapshot *s, struct err *err);
+
+DEFINE_CLEANUP(struct source_starrocks, source_starrocks_free)
+
+#endif
