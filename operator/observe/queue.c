@@ -8,7 +8,7 @@
 #include "lib/base/vec.h"
 
 /* A key that was just worked on rests for so long: the events of a rollout come in bursts, and one look sees all. */
-enum { REST_MS = 30 };
+enum { REST_MS = 80 };
 
 struct entry {
 	int64_t due_ms;        /* -1: not waiting */
