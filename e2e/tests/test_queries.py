@@ -24,6 +24,9 @@ SEED = int(os.environ.get("ROOST_SEED", "7"))
 
 # MySQL's spelling, and DuckDB's where that differs.
 DIALECT = [
+    ("select at, at + 1 offset from (select k at from fact where k < 3) glob order by at", "select k, k + 1 from fact where k < 3 order by k"),
+    ("select k day, year(date '2020-01-01') year from fact where k = 4", "select 4, 2020"),
+    ("select extract(month from date '2020-05-01'), date '2020-05-01' + interval 1 year from fact where k = 4", "select 5, timestamp '2021-05-01'"),
     ("select `k`, \"it's\" as 'a name' from fact where k < 3 order by `k`", "select k, 'it''s' from fact where k < 3 order by k"),
     ("select k from fact order by k limit 5, 3", "select k from fact order by k limit 3 offset 5"),
     ("select count(*) from fact where note <=> null", "select count(*) from fact where note is not distinct from null"),

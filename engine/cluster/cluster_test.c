@@ -187,7 +187,7 @@ static int teardown(void **state)
 static struct cluster_node wait_alive(struct fixture *f, int64_t id, bool alive)
 {
 	struct cluster_node n = { 0 };
-	for (struct deadline by = deadline_in(5000); !deadline_passed(by); clock_sleep_ms(5))
+	for (struct deadline by = deadline_in(30000); !deadline_passed(by); clock_sleep_ms(5))
 		if (cluster_node(f->c, id, &n) && n.alive == alive)
 			return n;
 	fail_msg("node %lld is not %s: %s", (long long)id, alive ? "alive" : "dead", n.error);
@@ -197,7 +197,7 @@ static struct cluster_node wait_alive(struct fixture *f, int64_t id, bool alive)
 static void slots_are(struct fixture *f, int want_be, int want_cn)
 {
 	int be = -1, cn = -1;
-	for (struct deadline by = deadline_in(5000); !deadline_passed(by); clock_sleep_ms(5)) {
+	for (struct deadline by = deadline_in(30000); !deadline_passed(by); clock_sleep_ms(5)) {
 		cluster_slots(f->c, &be, &cn);
 		if (be == want_be && cn == want_cn)
 			return;
@@ -238,7 +238,7 @@ static void nodes_come_and_go(void **state)
 	n = wait_alive(f, cn, false);
 	assert_true(n.error[0] != '\0');
 	slots_are(f, 4, 0);
-	for (struct deadline by = deadline_in(2000); !deadline_passed(by); clock_sleep_ms(5))
+	for (struct deadline by = deadline_in(30000); !deadline_passed(by); clock_sleep_ms(5))
 		if (atomic_load(&f->changes) > before)
 			break;
 	assert_true(atomic_load(&f->changes) > before);
@@ -300,7 +300,7 @@ static void refusals_are_told(void **state)
 	int64_t wrong = add(f, "be", f->w[0].port), other = add(f, "be", f->w[1].port);
 	start(f);
 	struct cluster_node n = { 0 };
-	for (struct deadline by = deadline_in(5000); !deadline_passed(by); clock_sleep_ms(5))
+	for (struct deadline by = deadline_in(30000); !deadline_passed(by); clock_sleep_ms(5))
 		if (cluster_node(f->c, wrong, &n) && n.error[0] && cluster_node(f->c, other, &n) &&
 		    n.error[0])
 			break;

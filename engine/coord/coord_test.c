@@ -413,7 +413,7 @@ static void a_query_ends_in_time(void **state)
 	int64_t rows, before = clock_mono_ms();
 	set_rules(&hang, 1);
 	assert_int_equal(run_once(c, d, 300, NULL, &rows, &err), SQL_ERR(3024));
-	assert_true(clock_mono_ms() - before < 5000);
+	assert_true(clock_mono_ms() - before < 30000);
 	answer_held();
 }
 

@@ -63,7 +63,8 @@ static void csv_source(const struct load *l, struct buf *sql)
 	(void)buf_adds(sql, ", auto_detect = false, header = false, store_rejects = true");
 	named_literal(sql, "delim", option(l, "column_separator", "\t"));
 	named_literal(sql, "quote", option(l, "enclose", ""));
-	named_literal(sql, "escape", option(l, "escape", ""));
+	/* Without an escape an enclose inside is doubled, as in RFC 4180 and StarRocks. */
+	named_literal(sql, "escape", option(l, "escape", option(l, "enclose", "")));
 	named_literal(sql, "nullstr", option(l, "null_marker", "\\N"));
 	(void)buf_addf(sql, ", skip = %" PRId64, data_get_int(l->options, "skip_header", 0));
 	(void)buf_adds(sql, ", columns = {");

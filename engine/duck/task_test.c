@@ -330,6 +330,9 @@ static void loads_count_what_they_drop(void **state)
 		  "{\"column_separator\":\"|\",\"enclose\":\"'\",\"columns\":"
 		  "[\"skipped\",\"k\",\"v\"]}",
 		  "1|a|b\n", 1, 0, 0, "" },
+		{ "csv", "1,\"a\"\"b\"\n2,\"\"\"\"\n",
+		  "{\"column_separator\":\",\",\"enclose\":\"\\\"\"}", "1|a\"b\n2|\"\n", 2, 0, 0,
+		  "" },
 		{ "csv", "1\ta\nzz\tb\n3\tc\td\n", "{}", NULL, 1, 2, 0, "line 3" },
 		{ "csv", "1\ta\nzz\tb\n3\tc\n", "{\"max_filter_ratio\":0.5}", "1|a\n3|c\n", 2, 1, 0,
 		  "column k has no value and is not nullable (row 2)" },

@@ -419,7 +419,7 @@ static void limits_change_while_it_runs(void **state)
 	_cleanup_json_ json_t *reply = NULL;
 	assert_int_equal(exec_run(e,
 	                          json_pack("{s:s, s:i}", "op", "limits", "memory_limit", 64 << 20),
-	                          deadline_in(5000), NULL, NULL, &reply, &err),
+	                          deadline_in(60000), NULL, NULL, &reply, &err),
 	                 0);
 	assert_string_equal(outcome(e, sql, "big", 60000), RPC_E_OOM);
 }

@@ -131,7 +131,7 @@ static void add_backend(struct fixture *f)
 	                         "heartbeat_port", http_server_port(f->worker), "ts", 1));
 	cluster_kick(f->c);
 	struct cluster_node n = { 0 };
-	for (struct deadline by = deadline_in(5000); !deadline_passed(by); clock_sleep_ms(5))
+	for (struct deadline by = deadline_in(30000); !deadline_passed(by); clock_sleep_ms(5))
 		if (cluster_node(f->c, f->be, &n) && n.alive)
 			return;
 	fail_msg("the backend is not alive: %s", n.error);
@@ -149,7 +149,7 @@ static int ask(struct fixture *f, bool rpc, const char *method, const char *path
 		                  .url = url,
 		                  .headers = headers,
 		                  .body = str_of(body),
-		                  .by = deadline_in(5000) };
+		                  .by = deadline_in(30000) };
 	int rc = http_call(f->http, &call, ret, &err);
 	if (rc < 0)
 		fail_msg("%s %s: %s", method, path, err.msg);
@@ -396,7 +396,7 @@ static void the_page_keeps_statements_to_those_who_sign_in(void **state)
 	memcpy(sql + 255, "\xc3\xa4", 2);
 	sql[299] = '\0';
 	struct admit_request rq = {
-		.query_id = "00ff", .user = "root", .sql = sql, .by = deadline_in(1000)
+		.query_id = "00ff", .user = "root", .sql = sql, .by = deadline_in(30000)
 	};
 	assert_int_equal(admit_enter(f->a, &rq, &ticket, &err), 0);
 	_cleanup_json_ json_t *open = ask_json(f, false, "GET", "/api/roost/ui", NULL, "", 200);

@@ -120,11 +120,19 @@ static int add_column(struct node_load_spec *s, struct str name, struct err *err
 		name.p++;
 		name.len -= 2;
 	}
-	for (size_t i = 0; i < name.len; i++)
-		if (strchr("=()+*`'\"", name.p[i]))
+	for (size_t k = 0; k < name.len; k++)
+		if (strchr("=()+*`'\"", name.p[k]))
 			return err_set(err, -EINVAL,
 			               "columns: expressions are not supported yet; "
 			               "only names of fields, as in a,b,c");
+	size_t i;
+	json_t *other;
+	json_array_foreach(s->columns, i, other)
+	{
+		if (str_caseeqs(name, json_string_value(other)))
+			return err_set(err, -EINVAL, "columns: %.*s is named twice",
+			               name.len > 64 ? 64 : (int)name.len, name.p);
+	}
 	json_t *value = name.len ? json_stringn(name.p, name.len) : NULL;
 	if (!value || json_array_size(s->columns) == COLUMNS_MAX) {
 		json_decref(value);

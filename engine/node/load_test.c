@@ -116,6 +116,7 @@ static void bad_requests_begin_nothing(void **state)
 	} cases[] = {
 		{ "where: a > 1", "where" },
 		{ "columns: a,b=a+1", "columns" },
+		{ "columns: k,v,K", "K is named twice" },
 		{ "format: orc", "format" },
 		{ "timeout: 0", "timeout" },
 		{ "max_filter_ratio: 2", "max_filter_ratio" },

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "engine/sql/keyword.h"
 #include "engine/sql/lex.h"
 #include "engine/sqlerr.h"
 #include "lib/base/mem.h"
@@ -11,6 +12,7 @@
 struct frame { /* of one open parenthesis */
 	bool cast, concat;
 	bool type;       /* after the AS of a CAST */
+	bool interval;   /* after INTERVAL: a unit comes */
 	size_t order_at; /* where ORDER BY begins in the output, of a GROUP_CONCAT; 0: nowhere */
 	size_t limit_at; /* where the first number of LIMIT begins; 0: nowhere */
 };
@@ -155,6 +157,7 @@ static int put_limit_comma(struct norm *n, struct frame *f)
 static int put_interval(struct norm *n)
 {
 	struct sql_token t = n->next;
+	n->frames.v[n->frames.n - 1].interval = true;
 	(void)buf_adds(n->out, "INTERVAL ");
 	bool sign = is_op(&t, "-") || is_op(&t, "+");
 	bool name = t.kind == SQL_TOK_WORD || t.kind == SQL_TOK_QUOTED;
@@ -219,6 +222,28 @@ static int put_keyword(struct norm *n, const struct sql_token *t, bool *ret_done
 	return 0;
 }
 
+/* Whether a word is a name here that DuckDB would take for one of its keywords. */
+static bool is_name(struct norm *n, const struct sql_token *t)
+{
+	struct frame *f = &n->frames.v[n->frames.n - 1];
+	const struct sql_token *back = &n->back[0];
+	if (is_word(t, "OFFSET"))
+		return n->next.kind != SQL_TOK_NUMBER && !is_op(&n->next, "(");
+	if (sql_keyword_hard(t->text))
+		return !is_op(&n->next, "(");
+	if (!sql_keyword_soft(t->text))
+		return false;
+	if (f->interval) {
+		f->interval = false;
+		return false;
+	}
+	bool ends =
+		n->next.kind == SQL_TOK_END || is_op(&n->next, ",") || is_word(&n->next, "FROM");
+	return ends && !f->type &&
+	       (ends_expression(back) || back->kind == SQL_TOK_WORD ||
+	        back->kind == SQL_TOK_STRING);
+}
+
 static int put_word(struct norm *n, const struct sql_token *t)
 {
 	bool done;
@@ -232,6 +257,8 @@ static int put_word(struct norm *n, const struct sql_token *t)
 		f->order_at = n->out->len;
 	if (is_word(t, "LIMIT"))
 		f->limit_at = n->out->len + t->text.len;
+	if (is_name(n, t))
+		return put_quoted(n, t, '"');
 	return buf_add(n->out, t->text.p, t->text.len);
 }
 

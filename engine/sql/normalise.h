@@ -2,7 +2,7 @@
  *
  * `names` become "names", both kinds of strings 'strings' with their escapes undone; LIMIT a, b; <=>, &&, !, DIV, MOD,
  * REGEXP and RLIKE, LIKE's backslash; CAST's two-word types; GROUP_CONCAT's SEPARATOR; SEMI and ANTI
- * joins; INTERVAL before a name or a sign. Functions are not looked at here (sql/rewrite.c does).
+ * joins; INTERVAL before a name or a sign; names that are DuckDB's keywords only. Functions are not looked at here (sql/rewrite.c does).
  * Thread: any. Refusals: SQL_ERR(1064) with the place. */
 #ifndef ROOST_ENGINE_SQL_NORMALISE_H
 #define ROOST_ENGINE_SQL_NORMALISE_H

@@ -56,6 +56,21 @@ static void spelling_becomes_duckdbs(void **state)
 		{ "select 1 from dual where 1", "select 1  where 1" },
 		{ "select date '2020-01-01'", "select date '2020-01-01'" },
 		{ "SELECT /*+ SET_VAR(x=1) */ 1", "SELECT 1" },
+		{ "select at, t.At from t where at > 1 order by at desc",
+		  "select \"at\", t.\"At\" from t where \"at\" > 1 order by \"at\" desc" },
+		{ "select offset from t offset limit 1 offset 2",
+		  "select \"offset\" from t \"offset\" limit 1 offset 2" },
+		{ "select k day, year(d) year, x filter from t",
+		  "select k \"day\", year(d) \"year\", x \"filter\" from t" },
+		{ "select day, year from t group by year, day",
+		  "select \"day\", year from t group by \"year\", day" },
+		{ "select extract(day from d), timestampdiff(day, a, b) day",
+		  "select extract(day from d), timestampdiff(day, a, b) \"day\"" },
+		{ "select d + interval n day from t, u", "select d + INTERVAL (n) day from t, u" },
+		{ "select d + interval (n + 1) day, d - interval 1 year from t",
+		  "select d + INTERVAL  (n + 1) day, d - INTERVAL  1 year from t" },
+		{ "select a = some (select 1), cast(x as double precision)",
+		  "select a = some (select 1), cast(x as double precision)" },
 	};
 	int bad = 0;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -2,6 +2,21 @@
 
 #include "lib/base/mem.h"
 
+/* A name or an address that a resolver could take: not "user@host", not a path. */
+static bool is_host(struct str host, bool bracketed)
+{
+	for (size_t i = 0; i < host.len; i++) {
+		char c = host.p[i];
+		bool alnum =
+			(c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+		if (!alnum && !strchr(bracketed ? ":.%-_" : ".-_", c))
+			return false;
+		if (!c)
+			return false;
+	}
+	return host.len > 0 && host.p[0] != '-';
+}
+
 int sql_parse_address(struct str text, struct sql_address *ret, struct err *err)
 {
 	const char *colon = text.len ? memrchr(text.p, ':', text.len) : NULL;
@@ -12,7 +27,7 @@ int sql_parse_address(struct str text, struct sql_address *ret, struct err *err)
 	if (bracketed)
 		host = (struct str){ host.p + 1, host.len - 2 };
 	bool bare_v6 = !bracketed && host.len && memchr(host.p, ':', host.len);
-	if (!host.len || bare_v6 || str_to_i64(port, &n) < 0 || n < 1 || n > 65535)
+	if (!is_host(host, bracketed) || bare_v6 || str_to_i64(port, &n) < 0 || n < 1 || n > 65535)
 		return err_set(
 			err, SQL_ERR(1064),
 			"Invalid host port: '%.*s' (wanted: \"host:port\" or \"[IPv6]:port\")",

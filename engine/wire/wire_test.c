@@ -523,7 +523,7 @@ static void strangers(void **state)
 		assert_int_equal(fd_write_all(fd, said[i].p, said[i].len, NULL), 0);
 		shutdown(fd, SHUT_WR);
 		char rest[4096];
-		struct deadline by = deadline_in(5000);
+		struct deadline by = deadline_in(30000);
 		while (fd_read_by(fd, rest, 1, by, NULL) == 0)
 			;
 		assert_false(deadline_passed(by));

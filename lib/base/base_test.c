@@ -169,10 +169,10 @@ static void reads_have_deadlines(void **state)
 	assert_int_equal(pipe(pipes), 0);
 	char c = 0;
 	assert_int_equal(fd_read_by(pipes[0], &c, 1, deadline_in(20), &err), -ETIMEDOUT);
-	assert_int_equal(fd_write_by(pipes[1], "x", 1, deadline_in(1000), &err), 0);
-	assert_int_equal(fd_read_by(pipes[0], &c, 1, deadline_in(1000), &err), 0);
+	assert_int_equal(fd_write_by(pipes[1], "x", 1, deadline_in(30000), &err), 0);
+	assert_int_equal(fd_read_by(pipes[0], &c, 1, deadline_in(30000), &err), 0);
 	close(pipes[1]);
-	assert_int_equal(fd_read_by(pipes[0], &c, 1, deadline_in(1000), &err), -ENODATA);
+	assert_int_equal(fd_read_by(pipes[0], &c, 1, deadline_in(30000), &err), -ENODATA);
 	close(pipes[0]);
 }
 

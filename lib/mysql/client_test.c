@@ -79,7 +79,7 @@ static struct mysqlc *open_fake(const struct mysqlc_fake *f)
 	struct mysqlc_address a = { .host = "127.0.0.1", .port = f->port, .user = "root" };
 	struct mysqlc *c = NULL;
 	struct err err = ERR_INIT;
-	if (mysqlc_open(&a, deadline_in(3000), &c, &err) != 0)
+	if (mysqlc_open(&a, deadline_in(30000), &c, &err) != 0)
 		fail_msg("%s", err.msg);
 	return c;
 }
@@ -90,13 +90,13 @@ static void reads_rows(void **state)
 	_cleanup_(mysqlc_closep) struct mysqlc *c = open_fake(*state);
 	_cleanup_mysqlc_result_ struct mysqlc_result r = { 0 }, none = { 0 };
 	struct err err = ERR_INIT;
-	assert_int_equal(mysqlc_query(c, "rows", deadline_in(3000), &r, &err), 0);
+	assert_int_equal(mysqlc_query(c, "rows", deadline_in(30000), &r, &err), 0);
 	assert_int_equal(r.n_rows, 1);
 	assert_string_equal(mysqlc_cell(&r, 0, "ip"), "10.0.0.7");
 	assert_null(mysqlc_cell(&r, 0, "Alive"));
 	assert_null(mysqlc_cell(&r, 0, "none"));
 	assert_null(mysqlc_cell(&r, 1, "ip"));
-	assert_int_equal(mysqlc_query(c, "set x", deadline_in(3000), &none, &err), 0);
+	assert_int_equal(mysqlc_query(c, "set x", deadline_in(30000), &none, &err), 0);
 	assert_int_equal(none.n_rows, 0);
 }
 
@@ -105,10 +105,10 @@ static void a_refusal_is_an_outcome(void **state)
 	_cleanup_(mysqlc_closep) struct mysqlc *c = open_fake(*state);
 	_cleanup_mysqlc_result_ struct mysqlc_result r = { 0 }, again = { 0 };
 	struct err err = ERR_INIT;
-	assert_int_equal(mysqlc_query(c, "refuse", deadline_in(3000), &r, &err), MYSQLC_REFUSED);
+	assert_int_equal(mysqlc_query(c, "refuse", deadline_in(30000), &r, &err), MYSQLC_REFUSED);
 	assert_int_equal(r.server_errno, 1064);
 	assert_non_null(strstr(err.msg, "syntax"));
-	assert_int_equal(mysqlc_query(c, "rows", deadline_in(3000), &again, &err), 0);
+	assert_int_equal(mysqlc_query(c, "rows", deadline_in(30000), &again, &err), 0);
 }
 
 static void each_call_ends_at_its_deadline(void **state)
@@ -136,13 +136,13 @@ static void what_breaks(void **state)
 	struct mysqlc_address closed = { "127.0.0.1", 1, "root", NULL, NULL };
 	struct err err = ERR_INIT;
 	struct mysqlc *none = NULL;
-	assert_int_equal(mysqlc_query(c, "huge", deadline_in(3000), &r, &err), -E2BIG);
+	assert_int_equal(mysqlc_query(c, "huge", deadline_in(30000), &r, &err), -E2BIG);
 	mysqlc_close(TAKE_PTR(c));
 	d = open_fake(f);
-	assert_int_equal(mysqlc_query(d, "close", deadline_in(3000), &r, &err), -ECONNRESET);
+	assert_int_equal(mysqlc_query(d, "close", deadline_in(30000), &r, &err), -ECONNRESET);
 	mysqlc_close(TAKE_PTR(d));
-	assert_int_equal(mysqlc_open(&nobody, deadline_in(3000), &none, &err), -EACCES);
-	assert_int_equal(mysqlc_open(&closed, deadline_in(3000), &none, &err), -ECONNREFUSED);
+	assert_int_equal(mysqlc_open(&nobody, deadline_in(30000), &none, &err), -EACCES);
+	assert_int_equal(mysqlc_open(&closed, deadline_in(30000), &none, &err), -ECONNREFUSED);
 	assert_null(none);
 }
 

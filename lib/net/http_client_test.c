@@ -157,7 +157,7 @@ static void nobody_there(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
 		struct err err = ERR_INIT;
-		struct http_call call = { .url = cases[i].url, .by = deadline_in(3000) };
+		struct http_call call = { .url = cases[i].url, .by = deadline_in(30000) };
 		int rc = http_call(c, &call, &r, &err);
 		if (rc != cases[i].rc)
 			fail_msg("%s: rc %d: %s", cases[i].url, rc, err.msg);
@@ -191,7 +191,7 @@ static void a_redirect_takes_body_and_credentials_along(void **state)
 	autofree char *url = xasprintf("http://127.0.0.1:%d/load", fe.port);
 	struct http_call call = { .method = "PUT",
 		                  .url = url,
-		                  .by = deadline_in(5000),
+		                  .by = deadline_in(30000),
 		                  .headers = headers,
 		                  .bearer = "geheim",
 		                  .body_file = path,
@@ -243,7 +243,7 @@ static void calls_can_be_ended(void **state)
 		_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
 		autofree char *url = xasprintf("http://127.0.0.1:%d/", s.port);
 		int seen = 0;
-		struct http_call call = { .url = url, .by = deadline_in(10000), .arg = &seen };
+		struct http_call call = { .url = url, .by = deadline_in(60000), .arg = &seen };
 		if (i == 0)
 			call.should_stop = stop_at_once;
 		else if (i == 1)
@@ -252,7 +252,7 @@ static void calls_can_be_ended(void **state)
 			call.idle_timeout_ms = 500;
 		int64_t start = clock_mono_ms();
 		assert_int_equal(http_call(c, &call, &r, NULL), i == 2 ? -ETIMEDOUT : -ECANCELED);
-		assert_true(clock_mono_ms() - start < 4000);
+		assert_true(clock_mono_ms() - start < 40000);
 		assert_int_equal(seen, i == 1 ? 203 : 0);
 		stub_stop(&s);
 		buf_free(&s.seen);
@@ -269,19 +269,19 @@ static void a_batch_runs_side_by_side(void **state)
 	_cleanup_(http_batch_freep) struct http_batch *b = NULL;
 	assert_int_equal(http_batch_new(NULL, &b, NULL), 0);
 	struct http_done done;
-	assert_int_equal(http_batch_next(b, deadline_in(1000), &done, NULL), HTTP_BATCH_IDLE);
+	assert_int_equal(http_batch_next(b, deadline_in(20000), &done, NULL), HTTP_BATCH_IDLE);
 	char urls[3][64];
 	(void)snprintf(urls[0], 64, "http://127.0.0.1:%d/", mute.port);
 	(void)snprintf(urls[1], 64, "http://127.0.0.1:%d/", good.port);
 	(void)snprintf(urls[2], 64, "http://127.0.0.1:1/");
 	struct http_reply replies[3] = { HTTP_REPLY_INIT, HTTP_REPLY_INIT, HTTP_REPLY_INIT };
 	for (size_t i = 0; i < 3; i++) {
-		struct http_call call = { .url = urls[i], .by = deadline_in(5000) };
+		struct http_call call = { .url = urls[i], .by = deadline_in(30000) };
 		assert_int_equal(http_batch_add(b, &call, &replies[i], urls[i], NULL), 0);
 	}
 	int rcs[3] = { 1, 1, 1 };
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(http_batch_next(b, deadline_in(2000), &done, NULL), 0);
+		assert_int_equal(http_batch_next(b, deadline_in(20000), &done, NULL), 0);
 		rcs[((char *)done.tag - urls[0]) / 64] = done.rc;
 	}
 	assert_int_equal(rcs[1], 0);
@@ -289,10 +289,10 @@ static void a_batch_runs_side_by_side(void **state)
 	assert_string_equal(buf_cstr(&replies[1].body), "ok");
 	assert_int_equal(http_batch_next(b, deadline_in(50), &done, NULL), HTTP_BATCH_WAIT);
 	http_batch_cancel(b, urls[0]);
-	assert_int_equal(http_batch_next(b, deadline_in(50), &done, NULL), 0);
+	assert_int_equal(http_batch_next(b, deadline_in(20000), &done, NULL), 0);
 	assert_ptr_equal(done.tag, urls[0]);
 	assert_int_equal(done.rc, -ECANCELED);
-	assert_int_equal(http_batch_next(b, deadline_in(50), &done, NULL), HTTP_BATCH_IDLE);
+	assert_int_equal(http_batch_next(b, deadline_in(20000), &done, NULL), HTTP_BATCH_IDLE);
 	for (size_t i = 0; i < 3; i++)
 		http_reply_free(&replies[i]);
 	stub_stop(&good);

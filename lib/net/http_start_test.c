@@ -75,7 +75,7 @@ static void ipv6_too(void **state)
 		(void)http_host_port(hosts[i], http_server_port(s), &url);
 		(void)buf_adds(&url, "/");
 		_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
-		struct http_call call = { .url = url.p, .by = deadline_in(3000) };
+		struct http_call call = { .url = url.p, .by = deadline_in(30000) };
 		int rc = http_call(client, &call, &r, NULL);
 		if (i == 1 && rc == -EHOSTUNREACH)
 			break; /* a machine without IPv6 */

@@ -151,7 +151,7 @@ static int try_get(const struct http_server *s, const struct http_tls *tls, cons
 	_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
 	struct err err = ERR_INIT;
 	autofree char *url = xasprintf("%s://127.0.0.1:%d/", scheme, http_server_port(s));
-	struct http_call call = { .url = url, .by = deadline_in(5000) };
+	struct http_call call = { .url = url, .by = deadline_in(30000) };
 	assert_int_equal(http_client_new(tls, &c, NULL), 0);
 	int rc = http_call(c, &call, &r, &err);
 	return rc < 0 ? rc : r.status;
@@ -227,9 +227,10 @@ static void a_body_is_refused_over_tls_too(void **state)
 	autofree char *url = xasprintf("https://127.0.0.1:%d/up", http_server_port(s));
 	char body[200000];
 	memset(body, 'x', sizeof(body));
-	struct http_call call = {
-		.method = "PUT", .url = url, .by = deadline_in(5000), .body = { body, sizeof(body) }
-	};
+	struct http_call call = { .method = "PUT",
+		                  .url = url,
+		                  .by = deadline_in(30000),
+		                  .body = { body, sizeof(body) } };
 	assert_int_equal(http_call(c, &call, &r, NULL), 0);
 	assert_int_equal(r.status, 400);
 	assert_non_null(strstr(buf_cstr(&r.body), "not this"));

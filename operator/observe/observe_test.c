@@ -360,7 +360,7 @@ static bool serves_all(void *arg, const char *ns)
 
 static void wait_for(atomic_int *n, int at_least)
 {
-	struct deadline by = deadline_in(8000);
+	struct deadline by = deadline_in(30000);
 	while (atomic_load(n) < at_least && !deadline_passed(by))
 		clock_sleep_ms(10);
 	assert_true(atomic_load(n) >= at_least);

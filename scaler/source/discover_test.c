@@ -119,7 +119,7 @@ static int64_t max_of(const char *key)
 
 static void wait_max(const char *key, int64_t max)
 {
-	struct deadline by = deadline_in(8000);
+	struct deadline by = deadline_in(30000);
 	while (max_of(key) != max && !deadline_passed(by))
 		clock_sleep_ms(10);
 	if (max_of(key) != max)
@@ -181,7 +181,7 @@ static void pools_follow_the_clusters(void **state)
 	assert_int_equal(max_of("ns/bad/cn"), -1);
 	assert_int_equal(atomic_load(&complete), 1);
 
-	struct deadline by = deadline_in(5000);
+	struct deadline by = deadline_in(30000);
 	while (!atomic_load(&secrets_asked) && !deadline_passed(by))
 		clock_sleep_ms(10);
 	assert_int_equal(tokens_missing(source), 1); /* the operator has not made it yet */
