@@ -208,6 +208,26 @@ def test_names_of_columns(engine):
         assert [d[0] for d in cursor.description] == ["K", "sum(qty)", "how many", "1 + 1", "txt", "dk"]
 
 
+@pytest.mark.parametrize("sql,want", [
+    ("select sum(k), sum(k) + 1, count(*) from fact where k < 4", [(8, 6), (8, 7), (8, 4)]),
+    ("select sum(k) from fact where k < 0", [(8, None)]),
+    ("select s from (select sum(k) s from fact where k < 4 union all select 1) x order by 1", [(8, 1)]),
+    ("select sum(x) from (select 9000000000000000000 x union all select 9000000000000000000) t", [(246, decimal.Decimal(18 * 10**18))]),
+    ("select cast(sum(k) as largeint) from fact where k < 4", [(246, 6)]),
+    ("select sum(price) from fact where k < 0", [(None, None)]),
+])
+def test_sums_of_integers_are_bigint(engine, sql, want):
+    """As StarRocks' users know them; only a sum that a BIGINT cannot hold is a DECIMAL, where StarRocks wraps."""
+    connection = engine.connect(database="q")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            row = cursor.fetchone()
+            assert [(d[1] if w[0] else None, v) for d, v, w in zip(cursor.description, row, want)] == want
+    finally:
+        connection.close()
+
+
 def test_large_result(engine, oracle):
     sql = "select f.k, c.ck, f.note from fact f, customer c order by f.k, c.ck"
     compare(sql, engine.sql(sql, database="q"), oracle.execute(sql).fetchall())

@@ -33,6 +33,7 @@ struct query {
 	struct buf text;       /* normalised */
 	json_t *ast;           /* allowed, not bound */
 	struct plan_query *bound;
+	bool *large; /* by column of the result: see sql/result.h */
 	struct coord_node *nodes;
 	size_t n_nodes;
 	struct coord_dag *dag;
@@ -52,6 +53,7 @@ static void query_free(struct query *q)
 	buf_free(&q->text);
 	json_decref(q->ast);
 	plan_query_free(q->bound);
+	free(q->large);
 	coord_dag_free(q->dag);
 	if (q->ticket)
 		admit_leave(q->ticket);
@@ -133,6 +135,8 @@ static int bind_and_plan(struct query *q)
 		rc = q->shape(q->bound, q->shape_arg, q->err);
 	if (rc < 0)
 		return rc;
+	free(q->large);
+	q->large = sql_result_large(q->bound); /* planning takes the tree apart */
 	look_at_nodes(q);
 	struct plan_input in = { .nodes = q->nodes,
 		                 .n_nodes = q->n_nodes,
@@ -227,8 +231,8 @@ static int run_select(struct query *q, struct str sql)
 	int rc = run(q, sql, q->cx->query_id, NULL, &rows);
 	if (rc < 0)
 		return rc;
-	return sql_result_send(rows, (const char *const *)q->bound->names, q->bound->n_names,
-	                       q->sink, q->err);
+	return sql_result_send(rows, (const char *const *)q->bound->names, q->large,
+	                       q->bound->n_names, q->sink, q->err);
 }
 
 int sql_query_run(const struct sql_query_context *cx, struct str sql, enum sql_query_kind kind,
