@@ -34,6 +34,14 @@ struct collect {
 };
 
 /* ---- what to ask ---- */
+/* A cluster that sleeps or is paused is scaled by nobody. */
+static bool at_rest(const json_t *cr)
+{
+	const char *paused = data_get_str(cr, "metadata.annotations.roost\\.io/paused");
+	return data_get_bool(cr, "spec.hibernate", false) ||
+	       (paused && strcmp(paused, "true") == 0);
+}
+
 static void collect(void *arg, const json_t *cr)
 {
 	struct collect *c = arg;
@@ -42,7 +50,7 @@ static void collect(void *arg, const json_t *cr)
 	const char *name = data_get_str(cr, "metadata.name");
 	const char *version = data_get_str(cr, "metadata.resourceVersion");
 	if (!json_is_object(s) || !data_get_bool(s, "enabled", true) || !ns || !name || !version ||
-	    data_get_str(cr, "metadata.deletionTimestamp") ||
+	    data_get_str(cr, "metadata.deletionTimestamp") || at_rest(cr) ||
 	    !c->config->serves(c->config->arg, ns) || c->list.n >= CLUSTERS_MAX)
 		return;
 	vec_push(&c->list,

@@ -59,7 +59,8 @@ void reconcile_keda(struct step *s)
 {
 	const json_t *keda = json_object_get(s->world, "keda");
 	const char *secret = data_get_str(keda, "token");
-	bool wanted = s->m->scaling.enabled && s->m->scaling.keda && s->m->part[MODEL_CN].present;
+	bool wanted = s->m->scaling.enabled && s->m->scaling.keda && s->m->part[MODEL_CN].present &&
+	              !s->hibernating;
 	if (!keda)
 		return;
 	if (!wanted) {

@@ -61,7 +61,7 @@ static void count_pods(struct step *s, enum model_role role, struct count *c)
 static bool set_settled(const struct step *s, enum model_role role, const struct count *c)
 {
 	const json_t *live = reconcile_live(s, RENDER_ROLE_SET(role));
-	int64_t n = s->m->part[role].replicas;
+	int64_t n = s->hibernating ? 0 : s->m->part[role].replicas;
 	return live && data_get_int(live, "spec.replicas", 1) == n &&
 	       data_get_int(live, "status.observedGeneration", -1) >=
 	               data_get_int(live, "metadata.generation", 0) &&
@@ -207,22 +207,32 @@ static bool transient(const char *reason)
 	return false;
 }
 
+/* switches: more conditions that are true, may be NULL; asleep: ready is what it is not, by wish. */
 static json_t *conditions(const json_t *cr, int64_t now, int64_t generation, const char *reason,
-                          const char *message, const char *waiting)
+                          const char *message, const char *waiting, const json_t *switches,
+                          bool asleep)
 {
+	size_t i;
+	const json_t *c;
 	const json_t *before = data_get(cr, "status.conditions");
 	json_t *list = json_array();
 	bool degraded = reason[0], progressing = waiting[0];
-	bool ready = !degraded && !progressing;
-	condition(list, before, now, generation, "Ready", ready,
-	          ready ? "Running" : (degraded ? reason : "Progressing"),
-	          degraded ? message : (progressing ? waiting : "all nodes are ready"));
+	bool ready = !degraded && !progressing && !asleep;
+	const char *why = degraded ? reason : (progressing ? "Progressing" : "Hibernated");
+	const char *text = degraded ? message : (progressing ? waiting : "no pods run, by wish");
+	condition(list, before, now, generation, "Ready", ready, ready ? "Running" : why,
+	          ready ? "all nodes are ready" : text);
 	condition(list, before, now, generation, "Progressing", progressing,
 	          progressing ? "Waiting" : "Settled", progressing ? waiting : "");
 	condition(list, before, now, generation, "Degraded", degraded,
 	          degraded ? reason : "AsExpected", degraded ? message : "");
 	if (degraded && !transient(reason))
 		condition(list, before, now, generation, "Stalled", true, reason, message);
+	json_array_foreach((json_t *)(uintptr_t)switches, i, c)
+	{
+		condition(list, before, now, generation, data_get_str(c, "type"), true,
+		          data_get_str(c, "reason"), data_get_str(c, "message"));
+	}
 	return list;
 }
 
@@ -241,6 +251,7 @@ json_t *reconcile_status(struct step *s)
 	json_t *status = json_object();
 	const char *phase = "running";
 	const json_t *recovery = data_get(s->m->cr, "status.disasterRecoveryStatus");
+	_cleanup_json_ json_t *switches = reconcile_switch_conditions(s);
 	take_problem(s);
 	if (data_get_bool(s->world, "unwritten", false))
 		reconcile_wait(s, "changes are on their way to the API server");
@@ -262,7 +273,7 @@ json_t *reconcile_status(struct step *s)
 	json_object_set_new(status, "observedGeneration", json_integer(s->m->generation));
 	json_object_set_new(status, "conditions",
 	                    conditions(s->m->cr, s->now_ms, s->m->generation, s->reason, s->message,
-	                               s->waiting));
+	                               s->waiting, switches, s->asleep));
 	return status;
 }
 
@@ -277,6 +288,6 @@ json_t *reconcile_status_invalid(const json_t *world, const char *message)
 	json_object_set_new(status, "observedGeneration", json_integer(generation));
 	json_object_set_new(status, "conditions",
 	                    conditions(cr, data_get_int(world, "now_ms", 0), generation,
-	                               "InvalidSpec", message, ""));
+	                               "InvalidSpec", message, "", NULL, false));
 	return status;
 }

@@ -253,12 +253,15 @@ static void plan_role(struct step *s, enum model_role role)
 	int64_t (*const replicas[])(struct step *) = { reconcile_fe_replicas, reconcile_be_replicas,
 		                                       reconcile_cn_replicas };
 	enum render_object first = RENDER_ROLE_FIRST(role);
-	if (role != MODEL_FE && !s->fe_was_up && !reconcile_live(s, RENDER_ROLE_SET(role))) {
+	if (role != MODEL_FE && !s->fe_was_up && !s->hibernating &&
+	    !reconcile_live(s, RENDER_ROLE_SET(role))) {
 		reconcile_wait(s, "the first FE must be ready before %s starts",
 		               MODEL_ROLE_NAME[role]);
 		return;
 	}
-	s->replicas[role] = replicas[role](s);
+	s->replicas[role] = reconcile_rest_replicas(s, role);
+	if (s->replicas[role] < 0)
+		s->replicas[role] = replicas[role](s);
 	if (role == MODEL_FE && s->m->dr.running)
 		s->replicas[role] = 1;
 	reconcile_want(s, first, 0);
@@ -332,7 +335,8 @@ static void plan_objects(struct step *s)
 	if (!s->m->part[MODEL_FE].present)
 		reconcile_trouble(s, "FeSpecMissing",
 		                  "spec.starRocksFeSpec is missing: a cluster needs an FE");
-	if (render_wanted(s->m, RENDER_CN_HPA))
+	/* Nothing scales a cluster that sleeps; the number in the CR is what it wakes up to. */
+	if (render_wanted(s->m, RENDER_CN_HPA) && !s->hibernating)
 		reconcile_want(s, RENDER_CN_HPA, 0);
 	else
 		reconcile_unwanted(s, RENDER_CN_HPA);
@@ -399,8 +403,10 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 		*ret_plan = plan_of(&s, json_deep_copy(json_object_get(m->cr, "status")));
 		return 0;
 	}
+	reconcile_switches(&s);
 	plan_objects(&s);
 	reconcile_ghosts(&s);
+	reconcile_pause(&s);
 	json_t *status = reconcile_status(&s);
 	reconcile_extras_status(&s, status);
 	reconcile_members_status(&s, status);

@@ -23,6 +23,10 @@ struct step {
 	bool fe_was_up; /* BE and CN may be there */
 	/* What each set shall have now; -1: it is not written. */
 	int64_t replicas[MODEL_ROLES];
+	/* What a person switched (everyday.c); asleep: hibernation is complete. */
+	bool paused, hibernating, resuming, asleep;
+	char held[256]; /* sets whose change waits for the maintenance window, and until when */
+	int64_t held_until_ms;
 	json_t *recovery, *proxy; /* their part of the status, until reconcile_extras_status() */
 	bool want_replication, want_health;   /* what the FE is to be asked besides its lists */
 	enum model_role held_by[MODEL_ROLES]; /* whose change comes first; MODEL_ROLES: nobody's */
@@ -75,6 +79,20 @@ void reconcile_blame(struct step *s, const json_t *pod);
 /* What only Events tell (mounts, claims, pods that cannot be made), as world.warnings has it. */
 bool reconcile_warned(struct step *s, const json_t *object, struct blame *b);
 const char *reconcile_failure_reason(const char *reason, const char *message);
+
+/* ---- everyday.c ---- */
+void reconcile_switches(struct step *s);
+/* Takes the acts out of a paused cluster's plan. */
+void reconcile_pause(struct step *s);
+/* Replicas on the way into hibernation and back; -1: as usual. */
+int64_t reconcile_rest_replicas(struct step *s, enum model_role role);
+/* Outside the maintenance window, a template that differs: only the replicas are written. */
+bool reconcile_window_holds(struct step *s, const json_t *live, const json_t *desired);
+/* Whether pods of this set that are ready have to wait for the window; the status then says so. */
+bool reconcile_window_waits(struct step *s, const json_t *live);
+bool reconcile_window_closed(const json_t *window, int64_t now_ms, int64_t *ret_opens_ms);
+/* [{type, reason, message}] of conditions that are there while they are true. */
+json_t *reconcile_switch_conditions(struct step *s);
 
 /* ---- the parts ---- */
 /* The FE proxy, the Ingress, disruption budgets (extras.c). */

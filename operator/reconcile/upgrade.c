@@ -335,6 +335,8 @@ static void restart_next(struct step *s, enum model_role role, const json_t *liv
 		               MODEL_ROLE_NAME[role]);
 		return;
 	}
+	if (!victim && reconcile_window_waits(s, live))
+		return;
 	if (!victim) {
 		if (!answer_is_newer(s, &t) ||
 		    (role == MODEL_BE ? !backends_are_well(s, live) : !frontends_are_well(s, n)))
@@ -395,6 +397,8 @@ bool reconcile_shape_set(struct step *s, enum model_role role, const json_t *liv
 	if (!live)
 		return true;
 	if (role != MODEL_CN && !reconcile_expand(s, role, live, desired))
+		return false;
+	if (reconcile_window_holds(s, live, desired))
 		return false;
 	if (s->held_by[role] != MODEL_ROLES) {
 		only_replicas(s, role, live, desired);

@@ -1,0 +1,239 @@
+/* The switches that a person turns: pause, hibernation, the maintenance window. Pure. */
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/data/json.h"
+#include "operator/reconcile/step_priv.h"
+
+enum { DAY_MIN = 24 * 60, LOOK_DAYS = 8, MIN_MS = 60000 };
+
+void reconcile_switches(struct step *s)
+{
+	const json_t *cr = s->m->cr;
+	const char *paused = data_get_str(cr, "metadata.annotations.roost\\.io/paused");
+	s->paused = paused && strcmp(paused, "true") == 0;
+	s->hibernating = data_get_bool(cr, "spec.hibernate", false);
+	s->resuming = !s->hibernating &&
+	              reconcile_condition_is(reconcile_condition(cr, "Hibernated"), "True");
+}
+
+/* ---- pause ---- */
+void reconcile_pause(struct step *s)
+{
+	size_t n = json_array_size(s->writes) + json_array_size(s->intents);
+	if (!s->paused)
+		return;
+	json_array_clear(s->writes);
+	json_array_clear(s->intents);
+	if (n == 0)
+		return;
+	/* What waits for a person comes before what waits for pods. */
+	s->waiting[0] = '\0';
+	reconcile_wait(s, "paused: changes wait until the annotation roost.io/paused is removed");
+}
+
+/* ---- hibernation ---- */
+static bool has_pods(const struct step *s, enum model_role role)
+{
+	size_t i;
+	const json_t *pod;
+	json_array_foreach(json_object_get(s->world, "pods"), i, pod)
+	{
+		if (reconcile_pod_role(s, pod) == role)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the role asks for pods and they are all ready. */
+static bool all_back(const struct step *s, enum model_role role)
+{
+	const json_t *live = reconcile_live(s, RENDER_ROLE_SET(role));
+	int64_t n = s->m->part[role].replicas;
+	return !s->m->part[role].present || n == 0 ||
+	       (live && data_get_int(live, "spec.replicas", 1) >= n &&
+	        data_get_int(live, "status.readyReplicas", 0) >= n);
+}
+
+/* CN first, then BE, then FE: nobody is asked by a node that is still there. */
+static int64_t going_to_sleep(struct step *s, enum model_role role)
+{
+	static const enum model_role before[MODEL_ROLES][2] = {
+		[MODEL_FE] = { MODEL_CN, MODEL_BE },
+		[MODEL_BE] = { MODEL_CN, MODEL_CN },
+		[MODEL_CN] = { MODEL_ROLES, MODEL_ROLES },
+	};
+	int64_t have = reconcile_live_replicas(s, role, 0);
+	for (int i = 0; i < 2; i++) {
+		enum model_role first = before[role][i];
+		if (first != MODEL_ROLES && has_pods(s, first)) {
+			reconcile_wait(s, "hibernating: %s pods stop first",
+			               MODEL_ROLE_NAME[first]);
+			return have;
+		}
+	}
+	if (has_pods(s, role))
+		reconcile_wait(s, "hibernating: %s pods stop", MODEL_ROLE_NAME[role]);
+	return 0;
+}
+
+int64_t reconcile_rest_replicas(struct step *s, enum model_role role)
+{
+	int64_t have = reconcile_live_replicas(s, role, 0);
+	if (s->hibernating)
+		return going_to_sleep(s, role);
+	/* Back in the other order; a set that was never stopped is left alone. */
+	if (!s->resuming || role == MODEL_FE || have > 0)
+		return -1;
+	for (int r = MODEL_FE; r < (int)role; r++) {
+		if (!all_back(s, (enum model_role)r)) {
+			reconcile_wait(s, "resuming: %s before %s", MODEL_ROLE_NAME[r],
+			               MODEL_ROLE_NAME[role]);
+			return 0;
+		}
+	}
+	return -1;
+}
+
+static bool all_asked_for(const struct step *s)
+{
+	for (int r = 0; r < MODEL_ROLES; r++)
+		if (s->m->part[r].present && s->m->part[r].replicas > 0 &&
+		    reconcile_live_replicas(s, (enum model_role)r, 0) == 0)
+			return false;
+	return true;
+}
+
+static bool any_pod(const struct step *s)
+{
+	for (int r = 0; r < MODEL_ROLES; r++)
+		if (has_pods(s, (enum model_role)r))
+			return true;
+	return false;
+}
+
+/* ---- the window ---- */
+static const char *const day_names[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+
+static bool day_allowed(const json_t *days, int64_t day)
+{
+	size_t i;
+	const json_t *d;
+	if (json_array_size(days) == 0)
+		return true;
+	json_array_foreach((json_t *)(uintptr_t)days, i, d)
+	{
+		/* The first of January 1970 was a Thursday. */
+		const char *name = json_string_value(d);
+		if (name && strcmp(name, day_names[(day + 4) % 7]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* "HH:MM" in minutes; -1 when it is none. */
+static int64_t minutes_of(const char *text)
+{
+	int64_t h = 0, m = 0;
+	if (!text || strlen(text) != 5 || text[2] != ':' ||
+	    str_to_i64((struct str){ text, 2 }, &h) < 0 ||
+	    str_to_i64((struct str){ text + 3, 2 }, &m) < 0 || h < 0 || h > 23 || m < 0 || m > 59)
+		return -1;
+	return h * 60 + m;
+}
+
+bool reconcile_window_closed(const json_t *window, int64_t now_ms, int64_t *ret_opens_ms)
+{
+	const char *zone = data_get_str(window, "timeZone");
+	const json_t *days = json_object_get(window, "days");
+	int64_t start = minutes_of(data_get_str(window, "start"));
+	int64_t length = data_get_int(window, "durationMinutes", 0);
+	int64_t shift = 0;
+	if (zone && (*zone == '+' || *zone == '-') && minutes_of(zone + 1) >= 0)
+		shift = (*zone == '-' ? -1 : 1) * minutes_of(zone + 1);
+	/* What cannot be read holds nothing back: the schema refuses it. */
+	if (!json_is_object(window) || start < 0 || length <= 0)
+		return false;
+	int64_t now = now_ms / MIN_MS + shift, today = now / DAY_MIN;
+	for (int64_t day = today - LOOK_DAYS; day <= today; day++) {
+		int64_t at = day * DAY_MIN + start;
+		if (day_allowed(days, day) && at <= now && now < at + length)
+			return false;
+	}
+	for (int64_t day = today; day <= today + LOOK_DAYS; day++) {
+		int64_t at = day * DAY_MIN + start;
+		if (!day_allowed(days, day) || at <= now)
+			continue;
+		*ret_opens_ms = (at - shift) * MIN_MS;
+		return true;
+	}
+	return false;
+}
+
+/* Whether pods have to wait for the window; says so of the set. */
+bool reconcile_window_waits(struct step *s, const json_t *live)
+{
+	const json_t *window = data_get(s->m->cr, "spec.maintenanceWindow");
+	const char *name = data_get_str(live, "metadata.name");
+	int64_t opens = 0;
+	/* A set without a ready pod has nothing to lose. */
+	if (!json_is_object(window) || !name ||
+	    data_get_int(live, "status.readyReplicas", 0) == 0 ||
+	    !reconcile_window_closed(window, s->now_ms, &opens))
+		return false;
+	size_t used = strlen(s->held);
+	snprintf(s->held + used, sizeof(s->held) - used, "%s%s", used ? ", " : "", name);
+	s->held_until_ms = opens;
+	reconcile_requeue(s, opens - s->now_ms + 1);
+	return true;
+}
+
+bool reconcile_window_holds(struct step *s, const json_t *live, const json_t *desired)
+{
+	int64_t n = data_get_int(desired, "spec.replicas", 0);
+	if (!reconcile_template_differs(desired, live) || !reconcile_window_waits(s, live))
+		return false;
+	if (data_get_int(live, "spec.replicas", 1) != n)
+		json_array_append_new(
+			s->writes,
+			json_pack("{s:s, s:s, s:s*, s:s, s:I}", "verb", "scale", "kind",
+		                  data_get_str(desired, "kind"), "version",
+		                  data_get_str(live, "metadata.resourceVersion"), "name",
+		                  data_get_str(live, "metadata.name"), "replicas", (json_int_t)n));
+	return true;
+}
+
+/* ---- what the status says of them ---- */
+static void add(json_t *list, const char *type, const char *reason, const char *message)
+{
+	json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "type", type, "reason", reason,
+	                                      "message", message));
+}
+
+json_t *reconcile_switch_conditions(struct step *s)
+{
+	json_t *list = json_array();
+	if (s->held[0]) {
+		char at[CLOCK_RFC3339_MAX];
+		clock_rfc3339(s->held_until_ms, at);
+		memcpy(at + 19, "Z", 2);
+		reconcile_wait(s,
+		               "%s: a change that restarts pods waits for the maintenance "
+		               "window at %s",
+		               s->held, at);
+	}
+	if (s->paused)
+		add(list, "Paused", "Paused",
+		    "roost.io/paused is true: nothing is written but this status");
+	if (s->hibernating && !any_pod(s)) {
+		s->asleep = true;
+		add(list, "Hibernated", "Hibernated",
+		    "spec.hibernate is true: no pods run, every volume is kept");
+	} else if (s->hibernating) {
+		add(list, "Hibernated", "Hibernating", "spec.hibernate is true: the pods stop");
+	} else if (s->resuming && !all_asked_for(s)) {
+		add(list, "Hibernated", "Resuming", "FE, BE and CN come back in this order");
+	}
+	return list;
+}
