@@ -26,7 +26,7 @@
 
 enum { TRIM_EVERY_MS = 10000 };
 enum { LEASE_EVERY_MS = 2000, TICK_MS = 100, WORKERS = 4, FE_THREADS = 8, FE_SLOW_THREADS = 2 };
-enum { REPLAY_MAX = 64 * 1024 * 1024 };
+enum { REPLAY_MAX = 64 * 1024 * 1024, STUCK_MS = 180000 };
 
 typedef VEC(const char *) names_t;
 
@@ -49,7 +49,8 @@ struct program {
 	struct observe_watches *watches;
 	struct observe_scale *scale;
 	struct reconcile *reconcile;
-	atomic_bool ready;
+	atomic_bool ready, writing; /* writing: reconcile is set and stays */
+	_Atomic int64_t beat_ms;    /* the main loop's last round */
 };
 
 static volatile sig_atomic_t stopping;
@@ -225,15 +226,25 @@ static void changed(void *arg, const char *key)
 static void on_metrics(void *arg, struct http_req *req)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT(256 * 1024);
-	(void)arg;
+	const struct program *p = arg;
+	if (atomic_load(&p->ready))
+		observe_metric_set(OBSERVE_QUEUE_DEPTH, (int64_t)observe_queue_depth(p->queue));
 	observe_metrics_text(&text);
 	http_answer(req, 200, "text/plain; version=0.0.4", (struct str){ text.p, text.len });
 }
 
+/* Every call a worker or the main loop makes has a deadline: one that is at it for so long does not come back. */
 static void on_health(void *arg, struct http_req *req)
 {
-	(void)arg;
-	http_answer(req, 200, "text/plain", STR_LIT("ok\n"));
+	struct program *p = arg;
+	int64_t now = clock_mono_ms(), beat = atomic_load(&p->beat_ms);
+	int64_t busy = atomic_load(&p->writing) ? reconcile_busy_ms(p->reconcile, now) : 0;
+	if (busy > STUCK_MS)
+		http_answer(req, 500, "text/plain", STR_LIT("a worker is stuck\n"));
+	else if (beat && now - beat > STUCK_MS)
+		http_answer(req, 500, "text/plain", STR_LIT("the main loop is stuck\n"));
+	else
+		http_answer(req, 200, "text/plain", STR_LIT("ok\n"));
 }
 
 static void on_ready(void *arg, struct http_req *req)
@@ -338,6 +349,7 @@ static int start_writing(struct program *p, struct err *err)
 	if (rc == 0 && scale.url && *scale.url)
 		rc = observe_scale_start(&scale, &p->scale, err);
 	observe_metric_set(OBSERVE_LEADER, 1);
+	atomic_store(&p->writing, rc == 0);
 	return rc;
 }
 
@@ -377,6 +389,7 @@ static int run(struct program *p, struct kube_client *kube, struct err *err)
 	bool led = false;
 	int rc = start_observing(p, err);
 	while (rc == 0 && !stopping) {
+		atomic_store(&p->beat_ms, clock_mono_ms());
 		if (deadline_passed(next)) {
 			next = deadline_in(LEASE_EVERY_MS);
 			rc = lead(p, kube, led, err);
@@ -422,13 +435,14 @@ static int operate(struct program *p, struct err *err)
 		rc = serve(p->flags.probes, probe_routes, 2, &probes, err);
 	if (rc == 0)
 		rc = run(p, kube, err);
-	stop_all(p);
-	if (p->lease)
-		kube_lease_release(p->lease, kube, &(struct err)ERR_INIT);
+	/* Their handlers look at what is taken down next. */
 	if (metrics)
 		http_server_stop(metrics, 0);
 	if (probes)
 		http_server_stop(probes, 0);
+	stop_all(p);
+	if (p->lease)
+		kube_lease_release(p->lease, kube, &(struct err)ERR_INIT);
 	return rc;
 }
 

@@ -113,6 +113,7 @@ int observe_list(struct ask *a, struct mysqlc *sql, const char *statement, obser
 {
 	_cleanup_mysqlc_result_ struct mysqlc_result r = { 0 };
 	int rc = mysqlc_query(sql, statement, a->by, &r, err);
+	observe_count_statement(statement, rc == 0 ? "ok" : (rc > 0 ? "refused" : "failed"));
 	if (rc != 0)
 		return rc;
 	json_t *rows = json_array();

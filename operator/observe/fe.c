@@ -6,6 +6,7 @@
 #include "lib/base/log.h"
 #include "lib/base/map.h"
 #include "lib/data/json.h"
+#include "operator/observe/metrics.h"
 #include "operator/observe/queue.h"
 
 enum { REST_MS = 10000, BACKOFF_MS = 1000, BACKOFF_CAP_MS = 30000, THREADS_MAX = 32 };
@@ -111,8 +112,10 @@ static void ask_one(struct lane *lane, struct kube_client *kube, struct http_cli
 	pthread_mutex_unlock(&o->lock);
 	if (!target)
 		return;
+	int64_t began = clock_mono_us();
 	json_t *answer = observe_ask(kube, http, target, intents, &o->config,
 	                             lane == &o->slow ? ASK_PATIENT_MS : ASK_MS);
+	observe_time(OBSERVE_ASK_TIME, clock_mono_us() - began);
 	if (!data_get_bool(answer, "ok", false))
 		log_debug("cluster=%s FE does not answer: %s", key, data_get_str(answer, "error"));
 	int64_t again = file_answer(o, key, answer, &tell, &ok);

@@ -38,11 +38,6 @@ void observe_metrics_text(struct buf *out)
 		       { "create", OBSERVE_WRITES_CREATE }, { "delete", OBSERVE_WRITES_DELETE },
 		       { "cost", OBSERVE_WRITES_COST },     { "status", OBSERVE_WRITES_STATUS },
 		       { "scale", OBSERVE_WRITES_SCALE } };
-	prom_family(out, "roost_operator_reconcile_seconds", "summary", "Time of reconcile steps");
-	prom_series(out, "roost_operator_reconcile_seconds_sum",
-	            (double)observe_metric(OBSERVE_RECONCILE_US) / 1e6, NULL);
-	prom_series(out, "roost_operator_reconcile_seconds_count",
-	            (double)observe_metric(OBSERVE_RECONCILES), NULL);
 	one(out, "roost_operator_reconcile_errors_total", "counter",
 	    "Steps that will be tried again", OBSERVE_RECONCILE_ERRORS);
 	one(out, "roost_operator_queue_depth", "gauge", "Clusters that wait for a worker",
@@ -67,4 +62,5 @@ void observe_metrics_text(struct buf *out)
 	    "Questions that the scaler could not answer", OBSERVE_SCALER_UNKNOWN);
 	one(out, "roost_operator_leader", "gauge", "1 while this process holds the lease",
 	    OBSERVE_LEADER);
+	observe_meters_text(out);
 }

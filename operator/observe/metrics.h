@@ -10,7 +10,6 @@
 
 enum observe_metric {
 	OBSERVE_RECONCILES,
-	OBSERVE_RECONCILE_US,
 	OBSERVE_RECONCILE_ERRORS,
 	OBSERVE_QUEUE_DEPTH, /* a gauge: set */
 	OBSERVE_WRITES_APPLY,
@@ -36,5 +35,21 @@ void observe_metric_set(enum observe_metric m, int64_t value);
 int64_t observe_metric(enum observe_metric m);
 /* Prometheus text. */
 void observe_metrics_text(struct buf *out);
+
+/* ---- with labels (meters.c) ---- */
+enum observe_family {
+	OBSERVE_WRITES,
+	OBSERVE_REFUSED,
+	OBSERVE_SQL,
+	OBSERVE_WATCH,
+	OBSERVE_FAMILIES
+};
+/* One more of the series with these two label values. */
+void observe_count(enum observe_family f, const char *a, const char *b);
+/* By its first two words: what a statement names or sets is in no label. */
+void observe_count_statement(const char *sql, const char *outcome);
+enum observe_timer { OBSERVE_RECONCILE_TIME, OBSERVE_ASK_TIME, OBSERVE_TIMERS };
+void observe_time(enum observe_timer t, int64_t us);
+void observe_meters_text(struct buf *out);
 
 #endif

@@ -112,6 +112,7 @@ static void act(struct observe_scale *s, struct kube_client *kube, const struct 
 	if (rc == KUBE_CONFLICT)
 		return; /* the next second sees the newer CR */
 	observe_metric_add(rc == 0 ? OBSERVE_WRITES_SCALE : OBSERVE_WRITES_REFUSED, 1);
+	observe_count(rc == 0 ? OBSERVE_WRITES : OBSERVE_REFUSED, "scale", KUBE_CLUSTER.kind);
 	if (rc != 0) {
 		log_warn("cluster=%s/%s cannot scale to %lld: %s", q->ns, q->name, (long long)n,
 		         err.msg);

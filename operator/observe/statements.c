@@ -184,6 +184,7 @@ void observe_carry_out(struct ask *a, struct mysqlc *sql, const json_t *intent)
 		return;
 	int rc = mysqlc_query(sql, text.p, a->by, &result, &err);
 	observe_metric_add(OBSERVE_SQL_STATEMENTS, 1);
+	observe_count_statement(text.p, rc == 0 ? "ok" : (rc > 0 ? "refused" : "failed"));
 	log_info("cluster=%s/%s statement=\"%s\" %s", data_get_str(a->target, "ns"),
 	         data_get_str(a->target, "name"), text.p, rc == 0 ? "done" : err.msg);
 	if (rc != 0)

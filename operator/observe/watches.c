@@ -64,6 +64,8 @@ static void on_trouble(void *arg, int rc, const struct err *err)
 			return;
 	}
 	observe_metric_add(OBSERVE_WATCH_TROUBLES, 1);
+	observe_count(OBSERVE_WATCH, collections[o->number % KINDS].kind->kind,
+	              rc == KUBE_GONE ? "gone" : (rc > 0 ? "refused" : "cut"));
 	/* The same trouble again and again is one line. */
 	if (rc != o->last_trouble && rc != KUBE_GONE)
 		log_warn("watch=%s namespace=%s %s", collections[o->number % KINDS].kind->plural,

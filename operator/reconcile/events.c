@@ -160,6 +160,7 @@ static void tell(struct worker *w, struct record *rec, const json_t *cr, const j
 		                data_get_str(o, "metadata.name"), NULL };
 	/* Nothing depends on an event: one that cannot be told is let go. */
 	int rc = kube_apply(w->kube, &ref, RECONCILE_MANAGER, o, NULL, &err);
+	observe_count(rc == 0 ? OBSERVE_WRITES : OBSERVE_REFUSED, "apply", KUBE_EVENT.kind);
 	if (rc == 0)
 		json_object_set_new(m, "told_ms", json_integer(now));
 	else

@@ -195,12 +195,12 @@ bool reconcile_window_holds(struct step *s, const json_t *live, const json_t *de
 	if (!reconcile_template_differs(desired, live) || !reconcile_window_waits(s, live))
 		return false;
 	if (data_get_int(live, "spec.replicas", 1) != n)
-		json_array_append_new(
-			s->writes,
-			json_pack("{s:s, s:s, s:s*, s:s, s:I}", "verb", "scale", "kind",
-		                  data_get_str(desired, "kind"), "version",
-		                  data_get_str(live, "metadata.resourceVersion"), "name",
-		                  data_get_str(live, "metadata.name"), "replicas", (json_int_t)n));
+		json_array_append_new(s->writes,
+		                      json_pack("{s:s, s:s, s:s*, s:s, s:I}", "verb", "scale",
+		                                "kind", data_get_str(desired, "kind"), "version",
+		                                data_get_str(live, "metadata.resourceVersion"),
+		                                "name", data_get_str(live, "metadata.name"),
+		                                "replicas", (json_int_t)n));
 	return true;
 }
 

@@ -264,14 +264,27 @@ static void *worker_thread(void *arg)
 		int64_t began = clock_mono_us();
 		observe_metric_set(OBSERVE_QUEUE_DEPTH,
 		                   (int64_t)observe_queue_depth(r->config.queue));
+		atomic_store(&w->busy_since_ms, clock_mono_ms());
 		if (served(r, key))
 			one(w, key);
+		atomic_store(&w->busy_since_ms, 0);
 		observe_queue_done(r->config.queue, key);
 		observe_metric_add(OBSERVE_RECONCILES, 1);
-		observe_metric_add(OBSERVE_RECONCILE_US, clock_mono_us() - began);
+		observe_time(OBSERVE_RECONCILE_TIME, clock_mono_us() - began);
 		free(key);
 	}
 	return NULL;
+}
+
+int64_t reconcile_busy_ms(const struct reconcile *r, int64_t now_mono_ms)
+{
+	int64_t longest = 0;
+	for (unsigned i = 0; i < r->n; i++) {
+		int64_t since = atomic_load(&r->workers[i].busy_since_ms);
+		if (since && now_mono_ms - since > longest)
+			longest = now_mono_ms - since;
+	}
+	return longest;
 }
 
 /* ---- life ---- */

@@ -32,6 +32,8 @@ struct reconcile_config {
 struct reconcile;
 int reconcile_start(const struct reconcile_config *config, struct reconcile **ret, struct err *err);
 void reconcile_free(struct reconcile *r); /* closes the queue, waits for the workers */
+/* How long the worker that has been at one cluster for longest has been so; each of its calls has a deadline. */
+int64_t reconcile_busy_ms(const struct reconcile *r, int64_t now_mono_ms);
 
 DEFINE_CLEANUP(struct reconcile, reconcile_free)
 

@@ -5,6 +5,7 @@
 #define ROOST_OPERATOR_RECONCILE_RUN_PRIV_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "operator/reconcile/run.h"
 
@@ -26,6 +27,7 @@ struct worker {
 	struct reconcile *r;
 	pthread_t thread;
 	struct kube_client *kube;
+	_Atomic int64_t busy_since_ms; /* monotonic; 0: it waits for work */
 };
 
 struct reconcile {

@@ -203,7 +203,6 @@ static int remove_object(struct worker *w, struct record *rec, const struct kube
 	if (rc == 0) {
 		observe_metric_add(OBSERVE_WRITES_DELETE, 1);
 		json_object_del(rec->applied, key);
-		log_info("namespace=%s deleted %s %s", ref->ns, ref->kind->kind, ref->name);
 	}
 	return rc;
 }
@@ -247,6 +246,15 @@ static int write_one(struct worker *w, struct record *rec, const json_t *world, 
 	return reconcile_act(w, rec, &ref, write, err);
 }
 
+static void log_write(const json_t *world, const json_t *write)
+{
+	const json_t *cr = json_object_get(world, "cr");
+	log_info("cluster=%s/%s generation=%lld object=%s/%s verb=%s",
+	         data_get_str(cr, "metadata.namespace"), data_get_str(cr, "metadata.name"),
+	         (long long)data_get_int(cr, "metadata.generation", 0), data_get_str(write, "kind"),
+	         data_get_str(write, "name"), data_get_str(write, "verb"));
+}
+
 int reconcile_write_all(struct worker *w, struct record *rec, const json_t *world,
                         const json_t *plan, int64_t *ret_wait_ms)
 {
@@ -266,7 +274,12 @@ int reconcile_write_all(struct worker *w, struct record *rec, const json_t *worl
 		/* A set goes for being made anew only after all its claims have grown. */
 		if (ret && strcmp(data_get_str(write, "verb"), "orphan") == 0)
 			continue;
-		int rc = judge(w, rec, write_one(w, rec, world, write, &err), &err, ret_wait_ms);
+		int answer = write_one(w, rec, world, write, &err);
+		observe_count(answer == 0 ? OBSERVE_WRITES : OBSERVE_REFUSED,
+		              data_get_str(write, "verb"), data_get_str(write, "kind"));
+		if (answer == 0)
+			log_write(world, write);
+		int rc = judge(w, rec, answer, &err, ret_wait_ms);
 		if (rc == WRITE_LATER)
 			return rc;
 		ret = rc ? rc : ret;
@@ -292,6 +305,7 @@ int reconcile_write_status(struct worker *w, const json_t *world, const json_t *
 	_cleanup_json_ json_t *body = json_pack("{s:{s:s}, s:O}", "metadata", "uid",
 	                                        data_get_str(cr, "metadata.uid"), "status", patch);
 	int rc = kube_merge_patch(w->kube, &ref, body, &live, &err);
+	observe_count(rc == 0 ? OBSERVE_WRITES : OBSERVE_REFUSED, "status", KUBE_CLUSTER.kind);
 	if (rc == 0) {
 		observe_metric_add(OBSERVE_WRITES_STATUS, 1);
 		observe_store_wrote(w->r->config.store,
