@@ -31,7 +31,7 @@ enum { REPLAY_MAX = 64 * 1024 * 1024, STUCK_MS = 180000 };
 typedef VEC(const char *) names_t;
 
 struct flags {
-	const char *kubeconfig, *metrics, *probes, *scaler_url, *scaler_token;
+	const char *watch_nodes, *kubeconfig, *metrics, *probes, *scaler_url, *scaler_token;
 	char *dns_suffix;
 	int64_t watch_idle_s;
 	names_t namespaces, denied;
@@ -47,6 +47,7 @@ struct program {
 	struct observe_queue *queue;
 	struct observe_fe *fe;
 	struct observe_watches *watches;
+	struct observe_nodes *nodes;
 	struct observe_scale *scale;
 	struct reconcile *reconcile;
 	atomic_bool ready, writing; /* writing: reconcile is set and stays */
@@ -80,7 +81,9 @@ static void usage(FILE *to)
 	      "  --scaler-url URL                (http://roost-scaler.<own namespace>.svc:9091; "
 	      "empty: none)\n"
 	      "  --scaler-token-file FILE        bearer token for the scaler\n"
-	      "  --watch-idle-seconds N          a watch without a byte for so long is dead (90)\n",
+	      "  --watch-idle-seconds N          a watch without a byte for so long is dead (90)\n"
+	      "  --watch-nodes SELECTOR          machines below compute nodes, for instance "
+	      "karpenter.sh/nodepool (none)\n",
 	      to);
 }
 
@@ -156,6 +159,9 @@ static int take_flag(struct flags *f, int which, const char *name)
 		return 0;
 	case 'i':
 		return take_seconds(optarg, name, &f->watch_idle_s);
+	case 'w':
+		f->watch_nodes = optarg;
+		return 0;
 	default:
 		usage(stderr);
 		return -EINVAL;
@@ -177,6 +183,7 @@ static int parse_flags(int argc, char **argv, struct flags *f)
 		{ "scaler-url", required_argument, NULL, 'u' },
 		{ "scaler-token-file", required_argument, NULL, 't' },
 		{ "watch-idle-seconds", required_argument, NULL, 'i' },
+		{ "watch-nodes", required_argument, NULL, 'w' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -314,7 +321,12 @@ static int start_observing(struct program *p, struct err *err)
 	p->conf = observe_conf_new(changed, p);
 	watches.store = p->store;
 	watches.conf = p->conf;
+	struct observe_nodes_config nodes = { .kube = p->kube,
+		                              .selector = p->flags.watch_nodes,
+		                              .store = p->store };
 	int rc = observe_fe_new(&fe, &p->fe, err);
+	if (rc == 0 && nodes.selector && *nodes.selector)
+		rc = observe_nodes_start(&nodes, &p->nodes, err);
 	return rc < 0 ? rc : observe_watches_start(&watches, &p->watches, err);
 }
 
@@ -333,6 +345,7 @@ static int start_writing(struct program *p, struct err *err)
 		.conf = p->conf,
 		.fe = p->fe,
 		.watches = p->watches,
+		.nodes = p->nodes,
 		.queue = p->queue,
 		.may_write = may_write,
 		.serves = serves,
@@ -360,6 +373,7 @@ static void stop_all(struct program *p)
 	observe_scale_free(p->scale);
 	reconcile_free(p->reconcile);
 	observe_watches_free(p->watches);
+	observe_nodes_free(p->nodes);
 	observe_fe_free(p->fe);
 	observe_conf_free(p->conf);
 	observe_store_free(p->store);

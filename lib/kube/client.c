@@ -324,6 +324,17 @@ int kube_delete_orphan(struct kube_client *c, const struct kube_ref *r, const ch
 	return delete_with(c, r, "Orphan", uid, version, err);
 }
 
+int kube_delete_in(struct kube_client *c, const struct kube_ref *r, const char *uid,
+                   int64_t grace_s, struct err *err)
+{
+	_cleanup_json_ json_t *options = json_pack(
+		"{s:s, s:s, s:s, s:I}", "apiVersion", "v1", "kind", "DeleteOptions",
+		"propagationPolicy", "Background", "gracePeriodSeconds", (json_int_t)grace_s);
+	if (uid)
+		json_object_set_new(options, "preconditions", json_pack("{s:s}", "uid", uid));
+	return on_object(c, "DELETE", r, "", "application/json", options, NULL, err);
+}
+
 /* ---- lists ---- */
 static int each_item(const json_t *page, const struct kube_kind *kind, kube_item_fn fn, void *arg)
 {

@@ -100,6 +100,10 @@ int kube_delete(struct kube_client *c, const struct kube_ref *r, const char *uid
 int kube_delete_orphan(struct kube_client *c, const struct kube_ref *r, const char *uid,
                        const char *version, struct err *err);
 
+/* Of a pod, with so many seconds to end; uid (may be NULL) is a precondition. */
+int kube_delete_in(struct kube_client *c, const struct kube_ref *r, const char *uid,
+                   int64_t grace_s, struct err *err);
+
 struct kube_list_query {
 	const struct kube_kind *kind;
 	const char *ns;     /* NULL: all namespaces */

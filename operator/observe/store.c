@@ -306,6 +306,35 @@ void observe_store_absent(struct observe_store *s, unsigned watch)
 	tell(s, &news);
 }
 
+/* By the text, which is compact JSON: a value that only looks so costs a step for nothing. */
+static bool has_pod_on(const struct bucket *b, const char *node)
+{
+	autofree char *on = xasprintf("\"nodeName\":\"%s\"", node);
+	size_t at = 0;
+	const char *id;
+	void *value;
+	while (map_next(b->items, &at, &id, &value)) {
+		const struct item *i = value;
+		if (i->text && strncmp(id, "Pod/", 4) == 0 && strstr(i->text, on))
+			return true;
+	}
+	return false;
+}
+
+void observe_store_node_changed(struct observe_store *s, const char *node)
+{
+	keys_t news = { 0 };
+	size_t at = 0;
+	const char *key;
+	void *value;
+	pthread_mutex_lock(&s->lock);
+	while (map_next(s->buckets, &at, &key, &value))
+		if (has_pod_on(value, node))
+			vec_push(&news, xstrdup(key));
+	pthread_mutex_unlock(&s->lock);
+	tell(s, &news);
+}
+
 void observe_store_wish(struct observe_store *s, const char *key, int64_t wanted, int64_t from)
 {
 	bool news = false;

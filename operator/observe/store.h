@@ -33,6 +33,9 @@ bool observe_store_present(struct observe_store *s, unsigned watch);
 /* What the scaler wants of a cluster that has `from` compute nodes now; a new number tells the cluster. */
 void observe_store_wish(struct observe_store *s, const char *key, int64_t wanted, int64_t from);
 
+/* Something about a node changed: the clusters that have a pod on it are told. */
+void observe_store_node_changed(struct observe_store *s, const char *node);
+
 /* Whether each of the first n watches has finished its first list. */
 bool observe_store_synced(struct observe_store *s, unsigned n);
 

@@ -44,6 +44,10 @@ static json_t *scale_of(struct step *s, const json_t *keda)
 	                          (json_int_t)min, "max", (json_int_t)max, "fallback",
 	                          (json_int_t)fallback, "poll", (json_int_t)m->poll_s, "cooldown",
 	                          (json_int_t)m->cooldown_s, "secret", secret);
+	if (s->scale_in_paused)
+		json_object_set_new(
+			scale, "annotations",
+			json_pack("{s:s}", "autoscaling.keda.sh/paused-scale-in", "true"));
 	if (json_is_object(m->auth)) {
 		json_object_set_new(scale, "authRef", json_deep_copy(m->auth));
 	} else if (secret) {

@@ -82,7 +82,7 @@ json_t *reconcile_intent(struct step *s, const char *act, const json_t *row)
 }
 
 /* ---- CN ---- */
-static int64_t running_on(const json_t *fe, const char *ip)
+int64_t reconcile_running_on(const json_t *fe, const char *ip)
 {
 	size_t i;
 	const json_t *n;
@@ -118,7 +118,8 @@ static void write_costs(struct step *s, const json_t *fe)
 		if (reconcile_pod_role(s, pod) != MODEL_CN ||
 		    data_get_str(pod, "metadata.deletionTimestamp"))
 			continue;
-		autofree char *cost = xasprintf("%lld", (long long)(ip ? running_on(fe, ip) : -1));
+		autofree char *cost =
+			xasprintf("%lld", (long long)(ip ? reconcile_running_on(fe, ip) : -1));
 		if (was && strcmp(was, cost) == 0)
 			continue;
 		json_array_append_new(s->writes,

@@ -145,6 +145,8 @@ static int complete_world(struct worker *w, const char *key, struct record *rec,
 	if (m->engine)
 		check_token(w, rec, m);
 	json_object_set_new(world, "token", json_boolean(rec->token));
+	if (w->r->config.nodes)
+		observe_nodes_add(w->r->config.nodes, world);
 	json_t *keda = reconcile_keda_world(w, rec, m);
 	if (keda)
 		json_object_set_new(world, "keda", keda);

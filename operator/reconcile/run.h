@@ -6,6 +6,7 @@
 
 #include "operator/observe/conf.h"
 #include "operator/observe/fe.h"
+#include "operator/observe/nodes.h"
 #include "operator/observe/queue.h"
 #include "operator/observe/store.h"
 #include "operator/observe/watches.h"
@@ -23,6 +24,7 @@ struct reconcile_config {
 	struct observe_conf *conf;
 	struct observe_fe *fe;
 	struct observe_watches *watches;
+	struct observe_nodes *nodes; /* NULL: machines are not watched */
 	struct observe_queue *queue; /* borrowed: watches add to it before the workers start */
 	bool (*may_write)(void *arg);
 	bool (*serves)(void *arg, const char *ns);

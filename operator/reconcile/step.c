@@ -340,6 +340,7 @@ static void plan_objects(struct step *s)
 		reconcile_want(s, RENDER_CN_HPA, 0);
 	else
 		reconcile_unwanted(s, RENDER_CN_HPA);
+	reconcile_nodes(s);
 	reconcile_keda(s);
 	if (s->m->part[MODEL_CN].present)
 		retire_cn_set(s);

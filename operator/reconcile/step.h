@@ -11,7 +11,8 @@
  * token: the name of the Secret with the scaler's token or absent, have: whether that is known to exist};
  * warnings {"Kind/name": {reason, message}}: the last Warning event of what is stuck for no reason
  * that its status tells; unwritten: the last round's writes did not all reach the server.
- * The plan (JSON): writes [{verb: create|apply|delete|cost, kind, name, …}], intents [{do, …}] for observe/,
+ * nodes: as operator/observe/nodes.h says.
+ * The plan (JSON): writes [{verb: create|apply|delete|cost|drain|taints|annotate|scaler_secret, kind, name, …}], intents [{do, …}] for observe/,
  * events [{type, reason, message}], status (as it shall be), requeue_ms (absent: when something changes),
  * ask_ms: how soon the FE should be asked again. */
 #ifndef ROOST_OPERATOR_RECONCILE_STEP_H

@@ -20,7 +20,8 @@ struct step {
 	char message[512];
 	/* What is being waited for: Progressing. */
 	char waiting[256];
-	bool fe_was_up; /* BE and CN may be there */
+	bool fe_was_up;       /* BE and CN may be there */
+	bool scale_in_paused; /* a machine below a compute node is about to go */
 	/* What each set shall have now; -1: it is not written. */
 	int64_t replicas[MODEL_ROLES];
 	/* What a person switched (everyday.c); asleep: hibernation is complete. */
@@ -139,6 +140,10 @@ int64_t reconcile_cn_replicas(struct step *s);
 /* Backends that hold no tablets any more, or were never there: whether the BE set may go. */
 bool reconcile_be_removable(struct step *s);
 void reconcile_ghosts(struct step *s);
+/* What the FE says runs on the node of this address (members.c). */
+int64_t reconcile_running_on(const json_t *fe, const char *ip);
+/* Machines that come and go below compute nodes (nodes.c); before reconcile_keda(). */
+void reconcile_nodes(struct step *s);
 /* KEDA's objects for the compute nodes (autoscale.c). */
 void reconcile_keda(struct step *s);
 /* The status as it shall be (status.c). */

@@ -15,9 +15,9 @@ enum { TOKEN_BYTES = 32, LATER_MS = 1000 };
 static const struct kube_kind *kind_of(const char *kind)
 {
 	static const struct kube_kind *const kinds[] = {
-		&KUBE_STATEFUL_SET, &KUBE_DEPLOYMENT,    &KUBE_SERVICE,     &KUBE_HPA, &KUBE_POD,
-		&KUBE_SECRET,       &KUBE_CONFIG_MAP,    &KUBE_INGRESS,     &KUBE_PDB, &KUBE_PVC,
-		&KUBE_CLUSTER,      &KUBE_SCALED_OBJECT, &KUBE_TRIGGER_AUTH
+		&KUBE_STATEFUL_SET, &KUBE_DEPLOYMENT,    &KUBE_SERVICE,      &KUBE_HPA, &KUBE_POD,
+		&KUBE_SECRET,       &KUBE_CONFIG_MAP,    &KUBE_INGRESS,      &KUBE_PDB, &KUBE_PVC,
+		&KUBE_CLUSTER,      &KUBE_SCALED_OBJECT, &KUBE_TRIGGER_AUTH, &KUBE_NODE
 	};
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (kind && strcmp(kinds[i]->kind, kind) == 0)
@@ -220,6 +220,41 @@ static int write_cost(struct worker *w, const struct kube_ref *ref, const json_t
 	return rc == KUBE_NOT_FOUND || rc == KUBE_CONFLICT ? 0 : rc;
 }
 
+static int drain_pod(struct worker *w, const struct kube_ref *ref, const json_t *write,
+                     struct err *err)
+{
+	int rc = kube_delete_in(w->kube, ref, data_get_str(write, "uid"),
+	                        data_get_int(write, "grace_s", 0), err);
+	if (rc == 0) {
+		observe_metric_add(OBSERVE_WRITES_DELETE, 1);
+		log_info("namespace=%s pod %s drains: %s", ref->ns, ref->name,
+		         data_get_str(write, "why"));
+	}
+	return rc == KUBE_NOT_FOUND || rc == KUBE_CONFLICT ? 0 : rc;
+}
+
+static int write_taints(struct worker *w, const struct kube_ref *ref, const json_t *write,
+                        struct err *err)
+{
+	const struct kube_ref node = { ref->kind, NULL, ref->name, NULL };
+	_cleanup_json_ json_t *patch = json_pack(
+		"{s:{s:s*}, s:{s:O}}", "metadata", "resourceVersion",
+		data_get_str(write, "version"), "spec", "taints", json_object_get(write, "taints"));
+	int rc = kube_merge_patch(w->kube, &node, patch, NULL, err);
+	/* Changed since: the watch tells, and the next step sees it. */
+	return rc == KUBE_NOT_FOUND || rc == KUBE_CONFLICT ? 0 : rc;
+}
+
+static int write_annotation(struct worker *w, const struct kube_ref *ref, const json_t *write,
+                            struct err *err)
+{
+	_cleanup_json_ json_t *patch = json_pack(
+		"{s:{s:s, s:{s:O}}}", "metadata", "uid", data_get_str(write, "uid"), "annotations",
+		data_get_str(write, "key"), json_object_get(write, "value"));
+	int rc = kube_merge_patch(w->kube, ref, patch, NULL, err);
+	return rc == KUBE_NOT_FOUND || rc == KUBE_CONFLICT ? 0 : rc;
+}
+
 static int write_one(struct worker *w, struct record *rec, const json_t *world, const json_t *write,
                      struct err *err)
 {
@@ -237,6 +272,12 @@ static int write_one(struct worker *w, struct record *rec, const json_t *world, 
 		return adopt(w, &ref, write, err);
 	if (strcmp(verb, "create") == 0)
 		return create_token(w, rec, &ref, world, err);
+	if (strcmp(verb, "drain") == 0)
+		return drain_pod(w, &ref, write, err);
+	if (strcmp(verb, "taints") == 0)
+		return write_taints(w, &ref, write, err);
+	if (strcmp(verb, "annotate") == 0)
+		return write_annotation(w, &ref, write, err);
 	if (strcmp(verb, "scaler_secret") == 0)
 		return reconcile_create_scaler_secret(w, rec, &ref, world, err);
 	if (strcmp(verb, "delete") == 0)

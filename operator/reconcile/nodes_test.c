@@ -1,0 +1,179 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/base/mem.h"
+#include "lib/data/json.h"
+#include "operator/reconcile/step.h"
+
+#define NOW_MS ((json_int_t)1800000000000)
+
+static json_t *parse(const char *text)
+{
+	json_t *j = NULL;
+	struct err err = ERR_INIT;
+	if (data_json_parse(str_of(text), &j, &err) < 0)
+		fail_msg("%s in %s", err.msg, text);
+	return j;
+}
+
+/* One compute node c-cn-0 on machine m with a startup taint, KEDA there. */
+static json_t *world(void)
+{
+	json_t *w =
+		parse("{\"cr\":{\"metadata\":{\"name\":\"c\",\"namespace\":\"n\",\"uid\":\"u\"},"
+	              "\"spec\":{"
+	              "\"starRocksFeSpec\":{\"image\":\"i\"},\"starRocksCnSpec\":{\"image\":\"i\","
+	              "\"replicas\":1,\"roostAutoscaling\":{\"maxReplicas\":9}}}},"
+	              "\"objects\":{},\"applied\":{},\"token\":true,"
+	              "\"keda\":{\"url\":\"http://s\"},\"pods\":[{\"kind\":\"Pod\",\"metadata\":{"
+	              "\"name\":\"c-cn-0\",\"namespace\":\"n\",\"uid\":\"p\",\"labels\":{"
+	              "\"app.kubernetes.io/component\":\"cn\"}},\"spec\":{\"nodeName\":\"m\","
+	              "\"terminationGracePeriodSeconds\":300},\"status\":{\"podIP\":\"10.0.0.9\","
+	              "\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}],"
+	              "\"nodes\":{\"m\":{\"version\":\"7\",\"karpenter\":true,\"taints\":["
+	              "{\"key\":\"roost.io/role\",\"value\":\"cn\",\"effect\":\"NoSchedule\"},"
+	              "{\"key\":\"roost.io/starting\",\"effect\":\"NoSchedule\"}]}}}");
+	json_object_set_new(w, "now_ms", json_integer(NOW_MS));
+	return w;
+}
+
+static void running(json_t *w, int n)
+{
+	json_object_set_new(w, "fe",
+	                    json_pack("{s:b,s:I,s:[],s:[],s:{s:[{s:s,s:i}]}}", "ok", 1, "at_ms",
+	                              NOW_MS, "backends", "nodes", "load", "nodes", "address",
+	                              "10.0.0.9", "running", n));
+}
+
+static json_t *plan_of(const json_t *w)
+{
+	struct render_options options = { .volume_hash = true };
+	json_t *plan = NULL;
+	struct err err = ERR_INIT;
+	if (reconcile_step(w, &options, &plan, &err) < 0)
+		fail_msg("%s", err.msg);
+	return plan;
+}
+
+static const json_t *write_of(const json_t *plan, const char *verb)
+{
+	size_t i;
+	const json_t *x;
+	json_array_foreach(json_object_get(plan, "writes"), i, x)
+	{
+		if (strcmp(data_get_str(x, "verb"), verb) == 0)
+			return x;
+	}
+	return NULL;
+}
+
+static const char *paused(const json_t *plan)
+{
+	size_t i;
+	const json_t *x;
+	json_array_foreach(json_object_get(plan, "writes"), i, x)
+	{
+		if (strcmp(data_get_str(x, "kind"), "ScaledObject") == 0)
+			return data_get_str(x,
+			                    "object.metadata.annotations.autoscaling\\.keda\\.sh/"
+			                    "paused-scale-in");
+	}
+	fail_msg("no ScaledObject");
+	return NULL;
+}
+
+static json_t *pod_of(json_t *w)
+{
+	return json_array_get(json_object_get(w, "pods"), 0);
+}
+
+static void the_startup_taint_goes_when_the_node_serves(void **state)
+{
+	(void)state;
+	_cleanup_json_ json_t *w = world(), *plan = plan_of(w);
+	const json_t *x = write_of(plan, "taints");
+	assert_non_null(x);
+	assert_string_equal(data_get_str(x, "name"), "m");
+	assert_string_equal(data_get_str(x, "version"), "7");
+	/* The role's taint stays. */
+	assert_int_equal(json_array_size(json_object_get(x, "taints")), 1);
+	assert_string_equal(data_get_str(json_array_get(json_object_get(x, "taints"), 0), "key"),
+	                    "roost.io/role");
+	json_object_set_new(pod_of(w), "status", json_pack("{s:s}", "podIP", "10.0.0.9"));
+	_cleanup_json_ json_t *starting = plan_of(w);
+	assert_null(write_of(starting, "taints"));
+	/* It leaves without having served: nothing would ever take the taint away. */
+	json_object_set_new(json_object_get(pod_of(w), "metadata"), "deletionTimestamp",
+	                    json_string("t"));
+	_cleanup_json_ json_t *gone = plan_of(w);
+	assert_non_null(write_of(gone, "taints"));
+}
+
+static void a_notice_drains_at_once_and_pauses_scale_in(void **state)
+{
+	(void)state;
+	_cleanup_json_ json_t *w = world(), *calm = plan_of(w);
+	assert_null(write_of(calm, "drain"));
+	assert_null(paused(calm));
+	running(w, 5);
+	data_set(w, "nodes.m.notice", json_string("SpotInterrupted"));
+	_cleanup_json_ json_t *plan = plan_of(w);
+	const json_t *x = write_of(plan, "drain");
+	assert_non_null(x);
+	assert_string_equal(data_get_str(x, "uid"), "p");
+	/* The machine has two minutes, whatever the pod would like. */
+	assert_int_equal(data_get_int(x, "grace_s", 0), 110);
+	assert_string_equal(paused(plan), "true");
+	/* Nothing may stand in an eviction's way now. */
+	assert_null(write_of(plan, "annotate"));
+	json_object_set_new(json_object_get(pod_of(w), "metadata"), "deletionTimestamp",
+	                    json_string("t"));
+	_cleanup_json_ json_t *later = plan_of(w);
+	assert_null(write_of(later, "drain"));
+	assert_string_equal(paused(later), "true");
+}
+
+static void protected_only_while_queries_run(void **state)
+{
+	(void)state;
+	_cleanup_json_ json_t *w = world();
+	_cleanup_json_ json_t *unknown = plan_of(w);
+	assert_null(write_of(unknown, "annotate"));
+	running(w, 2);
+	_cleanup_json_ json_t *busy = plan_of(w);
+	const json_t *x = write_of(busy, "annotate");
+	assert_string_equal(data_get_str(x, "key"), "karpenter.sh/do-not-disrupt");
+	assert_string_equal(data_get_str(x, "value"), "true");
+	json_object_set_new(json_object_get(pod_of(w), "metadata"), "annotations",
+	                    json_pack("{s:s}", "karpenter.sh/do-not-disrupt", "true"));
+	_cleanup_json_ json_t *same = plan_of(w);
+	assert_null(write_of(same, "annotate"));
+	running(w, 0);
+	_cleanup_json_ json_t *idle = plan_of(w);
+	assert_true(json_is_null(json_object_get(write_of(idle, "annotate"), "value")));
+	/* A machine that is not Karpenter's is nobody's to disrupt. */
+	running(w, 2);
+	json_object_del(json_object_get(pod_of(w), "metadata"), "annotations");
+	data_set(w, "nodes.m.karpenter", json_false());
+	_cleanup_json_ json_t *other = plan_of(w);
+	assert_null(write_of(other, "annotate"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_startup_taint_goes_when_the_node_serves),
+		cmocka_unit_test(a_notice_drains_at_once_and_pauses_scale_in),
+		cmocka_unit_test(protected_only_while_queries_run),
+	};
+	struct err err = ERR_INIT;
+	if (render_init(&err) < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
