@@ -55,6 +55,16 @@ def test_nobody_is_killed_and_nothing_is_lost(run):
     assert of["data-on-eks"]["killed"] > 0
 
 
+def test_the_figures(run):
+    """Against AWS' ScaledObject: p95 halved at no more node hours (30 seeds: docs/benchmarks/sim.md), two turns an hour."""
+    of = means(run[0])
+    ours, aws = of["roost"], of["data-on-eks"]
+    assert ours["wait_p95_s"] <= aws["wait_p95_s"] * 0.6
+    assert ours["node_hours"] <= aws["node_hours"] * 1.05
+    assert ours["reversals_per_hour"] <= 2.2
+    assert next(s for s in run[0]["scalers"] if s["name"] == "roost")["pareto"]
+
+
 def test_a_trace_of_ones_own(tmp_path):
     trace = tmp_path / "t.csv"
     trace.write_text("# a night, then a morning\narrive_s,service_s,slots\n" +

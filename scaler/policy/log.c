@@ -44,7 +44,7 @@ static const struct data_field state_rows[] = {
 	STATE(raised_ms, DATA_INT),       STATE(start_ms, DATA_INT),
 	STATE(joined_ms, DATA_INT),       STATE(warm_ms, DATA_INT),
 	STATE(stepped_ms, DATA_INT),      STATE(need, DATA_INT),
-	STATE(forecast, DATA_INT),
+	STATE(forecast, DATA_INT),        STATE(queued_ms, DATA_INT),
 };
 
 static json_t *encode(const struct data_field *rows, size_t n, const void *object)

@@ -13,6 +13,7 @@ struct demand {
 	double service_s;   /* 0: unknown */
 	bool panic;         /* somebody waits for more than half of what is allowed */
 	int64_t need;       /* nodes */
+	int64_t keep;       /* nodes below which none is taken */
 	bool worth;         /* whether more nodes than there are would help in time */
 };
 
@@ -58,10 +59,46 @@ static bool worth_a_node(const struct demand *d, const struct source_snapshot *s
 	       now - s->queue_since_ms >= lasting_ms;
 }
 
+/* Service times are near enough to lognormal: their mean follows from two quantiles. The median alone would make the
+ * work in a queue a third of what it is. */
+static double mean_service_s(const struct source_snapshot *snap)
+{
+	double p50 = snap->service_p50_s, p95 = snap->service_p95_s;
+	if (p50 <= 0 || p95 <= p50)
+		return p50;
+	double sigma = log(p95 / p50) / 1.645;
+	return fmin(p50 * exp(sigma * sigma / 2), p95);
+}
+
+/* How many slots more would take in what arrives faster than it is done: the growth of the work in the queue. */
+static double growth(const struct demand *d, struct policy_state *s, int64_t now)
+{
+	double work_ms = fmin((double)d->waiting * d->service_s * 1000, 1e15);
+	double passed = (double)(now - s->last_ms) / POLICY_GROWTH_MS;
+	if (s->queued_ms < 0) /* the first look */
+		s->queued_ms = (int64_t)work_ms;
+	s->queued_ms += (int64_t)((work_ms - (double)s->queued_ms) * (1 - exp(-passed)));
+	return fmax(0, (work_ms - (double)s->queued_ms) / POLICY_GROWTH_MS);
+}
+
+/* What of the waiting work is worth slots of its own: not what the nodes that are there will have done before another
+ * could help, or well within the target. All of it in panic, where a node starts within the target. */
+static double worth_slots(const struct source_limits *l, const struct demand *d,
+                          struct policy_state *s, int64_t now)
+{
+	double waiting = (double)d->waiting, grows = growth(d, s, now);
+	double start_s = (double)(s->start_ms + s->warm_ms) / 1000;
+	double span_s = fmax(l->wait_target_s, POLICY_STARTS * start_s);
+	if (d->service_s <= 0 || d->service_s >= span_s ||
+	    (d->panic && start_s <= l->wait_target_s))
+		return waiting;
+	return fmin(waiting, waiting * d->service_s / span_s + grows);
+}
+
 static struct demand measure(const struct source_limits *l, const struct source_snapshot *snap,
                              struct policy_state *s, int64_t now)
 {
-	struct demand d = { .service_s = snap->service_p50_s };
+	struct demand d = { .service_s = mean_service_s(snap) };
 	if (snap->slots_of_a_node > 0)
 		s->slots_of_a_node = snap->slots_of_a_node;
 	d.node_slots = at_least(l->slots_per_node ? l->slots_per_node : s->slots_of_a_node, 1);
@@ -74,17 +111,18 @@ static struct demand measure(const struct source_limits *l, const struct source_
 	else if (s->queue_since_ms == 0)
 		s->queue_since_ms = now;
 	d.panic = d.waiting > 0 && snap->oldest_wait_s > l->wait_target_s / 2;
-	/* Waiting work that a node finishes well within the target needs only its share of a node. */
-	double weight = 1;
-	if (!d.panic && d.service_s > 0 && d.service_s < l->wait_target_s)
-		weight = d.service_s / l->wait_target_s;
-	d.need = nodes_for((double)d.running + (double)d.waiting * weight, d.node_slots);
+	double slots = worth_slots(l, &d, s, now);
+	d.need = nodes_for((double)d.running + slots, d.node_slots);
+	d.keep = nodes_for((double)d.running * POLICY_HEADROOM + slots, d.node_slots);
 	if (d.need == 0 && (snap->running > 0 || snap->tasks > 0) && snap->nodes > 0)
 		d.need = 1; /* not idle: the last node stays */
 	d.worth = d.waiting == 0 || worth_a_node(&d, snap, s, now);
 	if (!d.worth && d.need > snap->nodes)
 		d.need = at_least(snap->nodes, nodes_for((double)d.running, d.node_slots));
 	d.need = clamp(d.need, l);
+	/* Room to breathe keeps a node that is there; it never asks for one. */
+	int64_t there = snap->nodes < s->desired ? snap->nodes : s->desired;
+	d.keep = at_least(d.need, d.keep < there ? d.keep : there);
 	return d;
 }
 
@@ -133,6 +171,7 @@ static void begin(const struct source_limits *l, const struct source_snapshot *s
 	s->queue_since_ms = 0;
 	s->raised_ms = 0;
 	s->joined_ms = 0;
+	s->queued_ms = -1;
 	remember(l, s, now, s->desired);
 }
 
@@ -228,7 +267,7 @@ void policy_step(const struct source_limits *limits, const struct source_snapsho
 	begin(limits, snap, state, now_ms);
 	struct demand d = measure(limits, snap, state, now_ms);
 	state->need = d.need;
-	remember(limits, state, now_ms, at_least(d.need, clamp(state->forecast, limits)));
+	remember(limits, state, now_ms, at_least(d.keep, clamp(state->forecast, limits)));
 	learn_start(snap, state, now_ms);
 	settle(limits, &d, snap, now_ms, state, ret);
 	state->last_ms = now_ms;

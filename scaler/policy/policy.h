@@ -17,7 +17,11 @@ enum {
 	POLICY_LASTING_MS = 30000, /* a queue that old is worth a node, however slow its start */
 	POLICY_STEP_MS = 2000,     /* between two nodes less */
 	POLICY_GAP_MS = 10000,     /* no snapshot for so long: the window begins anew */
+	POLICY_GROWTH_MS = 60000,  /* the queue's growth is looked at over so long */
+	POLICY_STARTS = 2, /* work that is done within so many starts needs no node of its own */
 };
+/* Slots in use, times this, must fit into one node less. These three come from docs/benchmarks/sim.md. */
+#define POLICY_HEADROOM 1.2
 
 struct policy_state { /* zeroed before the first step */
 	bool begun;
@@ -31,7 +35,8 @@ struct policy_state { /* zeroed before the first step */
 	int64_t joined_ms;  /* when they joined, while some of them had nothing to run yet; or 0 */
 	int64_t warm_ms;    /* measured: from joining to work on every node while queries wait */
 	int64_t stepped_ms; /* when desired last shrank */
-	int64_t need;       /* of the last snapshot, without the forecast: what a history keeps */
+	int64_t queued_ms; /* slot-milliseconds of work in the queue, smoothed; -1: not looked at yet */
+	int64_t need;      /* of the last snapshot, without the forecast: what a history keeps */
 	/* Set by the caller before a step: nodes that prior days needed about now; 0: none. */
 	int64_t forecast;
 	int64_t bucket_at[POLICY_BUCKETS]; /* number of the time slice + 1; 0: empty */

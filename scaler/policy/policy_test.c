@@ -183,6 +183,66 @@ static void slow_starts_are_learnt(void **state)
 	assert_int_equal(r.d.desired, 4);
 }
 
+/* What two busy nodes with a queue need where a node takes 100 s to come. */
+static int64_t wanted(int64_t waiting, double service_s, double oldest_s, int64_t last_waiting)
+{
+	struct run r = { .now = 1000000, .l = limits };
+	r.l.max = 100;
+	step(&r, snap(2, 4, 0, 0, service_s), 500);
+	r.s.start_ms = 100000;
+	step(&r, snap(2, 4, last_waiting, 0.1, service_s), 600000);
+	struct source_snapshot one = snap(2, 4, waiting, oldest_s, service_s);
+	policy_step(&r.l, &one, r.now, &r.s, &r.d);
+	return r.s.need;
+}
+
+/* Slow nodes: what those that are there will have done by then needs no node, not even in panic; what grows does. */
+static void a_slow_start_is_weighed(void **state)
+{
+	(void)state;
+	assert_int_equal(wanted(40, 2, 3, 40), 3);    /* 40 x 2 s over 200 s: less than a slot */
+	assert_int_equal(wanted(40, 300, 3, 40), 22); /* longer than two starts: all of it */
+	int64_t steady = wanted(400, 2, 3, 400), grown = wanted(400, 2, 3, 10);
+	assert_in_range(steady, 2 + 4 / 2, 2 + 4 / 2 + 1);
+	assert_true(grown > steady + 4);
+}
+
+/* A node is kept while the slots in use would fill the others; but headroom never asks for one. */
+static void headroom_keeps(void **state)
+{
+	(void)state;
+	struct run r = { .now = 1000000, .l = limits };
+	r.l.slots_per_node = 10;
+	struct source_snapshot one = snap(3, 19, 0, 0, 1);
+	one.slots = 30;
+	one.slots_of_a_node = 10;
+	one.idle_nodes = 1;
+	step(&r, one, 60000);
+	assert_int_equal(r.d.desired, 3); /* 19 fit into 20, with nothing to spare */
+	one.slots_asked = one.running = one.tasks = 16;
+	step(&r, one, 20000);
+	assert_int_equal(r.d.desired, 2);
+	one.nodes = 2;
+	one.slots = 20;
+	one.slots_asked = one.running = one.tasks = 20;
+	one.idle_nodes = 0;
+	step(&r, one, 60000);
+	assert_int_equal(r.d.desired, 2);
+}
+
+/* Half of the queries are short, the rest make the work: the mean counts. */
+static void the_mean_counts(void **state)
+{
+	(void)state;
+	struct run a = { .now = 1000000, .l = limits }, b = a;
+	struct source_snapshot one = snap(1, 2, 8, 1.9, 1);
+	step(&a, one, 500);
+	one.service_p95_s = 20;
+	step(&b, one, 500);
+	assert_int_equal(a.d.desired, 2);
+	assert_int_equal(b.d.desired, 5);
+}
+
 static void same_inputs_same_bytes(void **state)
 {
 	(void)state;
@@ -264,6 +324,9 @@ int main(void)
 		cmocka_unit_test(a_gap_or_a_new_fe_takes_nothing),
 		cmocka_unit_test(a_restart_keeps_what_was_ordered),
 		cmocka_unit_test(slow_starts_are_learnt),
+		cmocka_unit_test(a_slow_start_is_weighed),
+		cmocka_unit_test(headroom_keeps),
+		cmocka_unit_test(the_mean_counts),
 		cmocka_unit_test(same_inputs_same_bytes),
 		cmocka_unit_test(the_forecast_only_raises),
 		cmocka_unit_test(warmth_is_learnt),

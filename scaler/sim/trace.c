@@ -13,6 +13,7 @@
 enum {
 	PARTS = 100,  /* time slots of a pattern */
 	TENANTS = 20, /* of a CAB stream */
+	BUSIEST = 3,  /* times the mean, a part of a CAB stream; the one that CAB ships: 1.65 */
 	LONG_QUERIES = 8,
 	LONG_SERVICE_S = 900,
 };
@@ -164,10 +165,10 @@ static void add_query(struct sim_trace *t, int64_t at_ms, struct sim_rng *r)
 	add(t, at_ms, sim_rng_lognormal(r, sizes[k].median_s, sizes[k].sigma), sizes[k].slots);
 }
 
-static void add_tenant(struct sim_trace *t, enum sim_pattern p, double queries, struct sim_rng *r)
+/* w: how much of `queries` falls into each part, on any scale. */
+static void add_parts(struct sim_trace *t, const double *w, double queries, struct sim_rng *r)
 {
-	double w[PARTS], sum = 0, part_ms = (double)t->length_ms / PARTS;
-	shape(p, w, r, (double)t->length_ms / 3600000);
+	double sum = 0, part_ms = (double)t->length_ms / PARTS;
 	for (int i = 0; i < PARTS; i++)
 		sum += w[i];
 	for (int i = 0; i < PARTS && sum > 0; i++) {
@@ -179,20 +180,43 @@ static void add_tenant(struct sim_trace *t, enum sim_pattern p, double queries, 
 	}
 }
 
+static void add_tenant(double *sum, double hours, struct sim_rng *r)
+{
+	double w[PARTS], volume = sim_rng_lognormal(r, 1, 1), weights = 0, all = 0;
+	enum sim_pattern p = SIM_SINES;
+	for (int k = 0; k < SIM_PATTERNS; k++)
+		weights += patterns[k].weight;
+	for (double u = sim_rng_unit(r) * weights; p < SIM_ONOFF && u >= patterns[p].weight; p++)
+		u -= patterns[p].weight;
+	shape(p, w, r, hours);
+	for (int i = 0; i < PARTS; i++)
+		all += w[i];
+	for (int i = 0; i < PARTS && all > 0; i++)
+		sum[i] += volume * w[i] / all;
+}
+
+/* A stream that no pool sized for its mean could hold is drawn again: it would tell no scaler from another. */
 static void add_cab(struct sim_trace *t, double queries, struct sim_rng *r)
 {
-	double volume[TENANTS], sum = 0, weights = 0;
-	for (int i = 0; i < TENANTS; i++)
-		sum += volume[i] = sim_rng_lognormal(r, 1, 1.5);
-	for (int p = 0; p < SIM_PATTERNS; p++)
-		weights += patterns[p].weight;
-	for (int i = 0; i < TENANTS; i++) {
-		double u = sim_rng_unit(r) * weights;
-		enum sim_pattern p = SIM_SINES;
-		while (p < SIM_ONOFF && u >= patterns[p].weight)
-			u -= patterns[p++].weight;
-		add_tenant(t, p, queries * volume[i] / sum, r);
+	double sum[PARTS], busiest = PARTS, mean = 1;
+	for (int tries = 0; tries < 100 && busiest > BUSIEST * mean; tries++) {
+		memset(sum, 0, sizeof(sum));
+		for (int k = 0; k < TENANTS; k++)
+			add_tenant(sum, (double)t->length_ms / 3600000, r);
+		busiest = mean = 0;
+		for (int i = 0; i < PARTS; i++) {
+			busiest = sum[i] > busiest ? sum[i] : busiest;
+			mean += sum[i] / PARTS;
+		}
 	}
+	add_parts(t, sum, queries, r);
+}
+
+static void add_one(struct sim_trace *t, enum sim_pattern p, double queries, struct sim_rng *r)
+{
+	double w[PARTS];
+	shape(p, w, r, (double)t->length_ms / 3600000);
+	add_parts(t, w, queries, r);
 }
 
 /* Every hour eight queries, each as long as 15 minutes: they fill the slots of one node and nobody waits. */
@@ -230,7 +254,7 @@ void sim_trace_make(const struct sim_load *load, uint64_t seed, struct sim_trace
 	else if (load->pattern == SIM_LONG)
 		add_long(ret, &r);
 	else
-		add_tenant(ret, load->pattern, queries, &r);
+		add_one(ret, load->pattern, queries, &r);
 	sort(ret);
 }
 
