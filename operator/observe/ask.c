@@ -2,52 +2,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "lib/base/log.h"
-#include "lib/data/base64.h"
 #include "lib/data/json.h"
 #include "lib/mysql/client.h"
 #include "operator/observe/ask_priv.h"
 #include "operator/observe/metrics.h"
 
-enum { LOAD_MS = 1000, PASSWORD_MAX = 4096 };
-
-/* ---- the password: MYSQL_PWD of the FE's environment, itself or by Secret ---- */
-static char *secret_value(struct ask *a, const char *name, const char *key)
-{
-	struct kube_ref ref = { &KUBE_SECRET, data_get_str(a->target, "ns"), name, NULL };
-	_cleanup_json_ json_t *secret = NULL;
-	struct err err = ERR_INIT;
-	if (kube_get(a->kube, &ref, &secret, &err) != 0) {
-		log_warn("cluster=%s/%s secret=%s cannot read the root password: %s", ref.ns,
-		         data_get_str(a->target, "name"), name, err.msg);
-		return NULL;
-	}
-	const char *text = json_string_value(json_object_get(json_object_get(secret, "data"), key));
-	_cleanup_buf_ struct buf out = BUF_INIT(PASSWORD_MAX);
-	if (!text || data_base64_decode(str_of(text), &out) < 0)
-		return NULL;
-	return buf_take(&out);
-}
-
-static char *password_of(struct ask *a)
-{
-	size_t i;
-	const json_t *e;
-	json_array_foreach(json_object_get(a->target, "env"), i, e)
-	{
-		const char *name = data_get_str(e, "name");
-		const char *value = data_get_str(e, "value");
-		const char *secret = data_get_str(e, "valueFrom.secretKeyRef.name");
-		const char *key = data_get_str(e, "valueFrom.secretKeyRef.key");
-		if (!name || strcmp(name, "MYSQL_PWD") != 0)
-			continue;
-		if (value)
-			return xstrdup(value);
-		if (secret && key)
-			return secret_value(a, secret, key);
-	}
-	return NULL;
-}
+enum { LOAD_MS = 1000 };
 
 /* ---- lists ---- */
 static int64_t number(const struct mysqlc_result *r, size_t row, const char *column, int64_t absent)
@@ -185,15 +145,9 @@ static int ask_health(struct ask *a, struct mysqlc *sql, struct err *err)
 static int ask_sql(struct ask *a, const json_t *intents, struct err *err)
 {
 	_cleanup_(mysqlc_closep) struct mysqlc *sql = NULL;
-	char *password = password_of(a);
-	struct mysqlc_address address = { .host = data_get_str(a->target, "host"),
-		                          .port = (int)data_get_int(a->target, "query_port", 9030),
-		                          .user = "root",
-		                          .password = password };
 	size_t i;
 	const json_t *intent;
-	int rc = mysqlc_open(&address, a->by, &sql, err);
-	mem_free_secret(password);
+	int rc = observe_open(a, &sql, err);
 	if (rc != 0)
 		return rc;
 	json_array_foreach((json_t *)(uintptr_t)intents, i, intent)

@@ -15,6 +15,9 @@ struct ask {
 	json_t *answer;
 };
 
+/* Opens root's connection, and changes root's password to the one of target.root_secret (password.c). */
+int observe_open(struct ask *a, struct mysqlc **ret, struct err *err);
+
 /* A row of SHOW BACKENDS, COMPUTE NODES, FRONTENDS as observe/fe.h says it; NULL when it cannot be read. */
 typedef json_t *(*observe_row_fn)(const struct mysqlc_result *r, size_t i);
 json_t *observe_backend(const struct mysqlc_result *r, size_t i);

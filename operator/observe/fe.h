@@ -6,6 +6,8 @@
  *
  * Target: {ns, name, uid, host, query_port, http_port, engine, env [the FE's], cn_selector,
  * want {replication, health}: what costs the FE something to say}.
+ * root_secret {name, key} in the target: root's password is that, and is changed when the FE has the one before.
+ * denied in the answer: the FE takes no password that is known; rotated: it was just changed.
  * Answer: {at_ms, since_ms, ok, error, backends [{host, port, alive, decommissioned, tablets}],
  * nodes [{host, port, alive, warehouse, running}], frontends [{host, port, role, join, alive}],
  * load {…} (Roost's own FE), refused, replication (the most replicas a partition has) or replication_error,

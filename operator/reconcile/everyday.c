@@ -204,6 +204,18 @@ bool reconcile_window_holds(struct step *s, const json_t *live, const json_t *de
 	return true;
 }
 
+/* ---- the root password ---- */
+void reconcile_password(struct step *s)
+{
+	const json_t *fe = json_object_get(s->world, "fe");
+	const char *error = data_get_str(fe, "error");
+	if (data_get_bool(fe, "rotated", false))
+		reconcile_event(s, "Normal", "RootPasswordChanged",
+		                "root's password is now the one of the Secret");
+	if (data_get_bool(fe, "denied", false))
+		reconcile_trouble(s, "RootPasswordRefused", "%s", error ? error : "access denied");
+}
+
 /* ---- what the status says of them ---- */
 static void add(json_t *list, const char *type, const char *reason, const char *message)
 {

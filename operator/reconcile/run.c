@@ -78,6 +78,13 @@ static void check_token(struct worker *w, struct record *rec, const struct model
 		rec->token = false;
 }
 
+static json_t *root_secret_of(const struct model_cluster *m)
+{
+	const char *name = data_get_str(m->cr, "spec.rootPasswordSecret.name");
+	const char *key = data_get_str(m->cr, "spec.rootPasswordSecret.key");
+	return name ? json_pack("{s:s, s:s}", "name", name, "key", key ? key : "password") : NULL;
+}
+
 static json_t *target_of(const struct reconcile *r, const struct model_cluster *m,
                          const json_t *world)
 {
@@ -90,11 +97,11 @@ static json_t *target_of(const struct reconcile *r, const struct model_cluster *
 	const json_t *env = m->part[MODEL_FE].env;
 	if (ip && (!*ip || strcmp(ip, "None") == 0))
 		ip = dns;
-	return json_pack("{s:s, s:s, s:s, s:s*, s:i, s:i, s:b, s:s, s:o*}", "ns", m->ns, "name",
-	                 m->name, "uid", m->uid, "host", ip, "query_port",
+	return json_pack("{s:s, s:s, s:s, s:s*, s:i, s:i, s:b, s:s, s:o*, s:o*}", "ns", m->ns,
+	                 "name", m->name, "uid", m->uid, "host", ip, "query_port",
 	                 m->part[MODEL_FE].ports.query, "http_port", m->part[MODEL_FE].ports.http,
 	                 "engine", m->engine, "cn_selector", selector, "env",
-	                 env ? json_deep_copy(env) : NULL);
+	                 env ? json_deep_copy(env) : NULL, "root_secret", root_secret_of(m));
 }
 
 static bool any_fe_ready(const json_t *world)

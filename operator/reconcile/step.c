@@ -407,6 +407,7 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 	reconcile_switches(&s);
 	plan_objects(&s);
 	reconcile_ghosts(&s);
+	reconcile_password(&s);
 	reconcile_pause(&s);
 	json_t *status = reconcile_status(&s);
 	reconcile_extras_status(&s, status);

@@ -92,6 +92,8 @@ bool reconcile_window_holds(struct step *s, const json_t *live, const json_t *de
 /* Whether pods of this set that are ready have to wait for the window; the status then says so. */
 bool reconcile_window_waits(struct step *s, const json_t *live);
 bool reconcile_window_closed(const json_t *window, int64_t now_ms, int64_t *ret_opens_ms);
+/* Tells when the FE takes none of the passwords that are known. */
+void reconcile_password(struct step *s);
 /* [{type, reason, message}] of conditions that are there while they are true. */
 json_t *reconcile_switch_conditions(struct step *s);
 

@@ -99,6 +99,12 @@ static json_t *pod_env(const struct model_cluster *m, enum model_role role,
 		autofree char *path = xasprintf("/etc/starrocks/%s/conf", r);
 		env_value(&e, "CONFIGMAP_MOUNT_PATH", path);
 	}
+	const char *secret = data_get_str(m->cr, "spec.rootPasswordSecret.name");
+	const char *key = data_get_str(m->cr, "spec.rootPasswordSecret.key");
+	if (secret)
+		env_add(&e,
+		        json_pack("{s:s, s:{s:{s:s, s:s}}}", "name", "MYSQL_PWD", "valueFrom",
+		                  "secretKeyRef", "name", secret, "key", key ? key : "password"));
 	if (m->engine)
 		env_value(&e, "ROOST_TOKEN_FILE", "/etc/roost/token/token");
 	return e.list;
