@@ -110,7 +110,7 @@ def adopt(s):
 
 
 def adopted(s):
-    wait_until("the compute nodes are a Deployment's", lambda: (volumes_for(s.plane, s.namespace), "cn" not in s.plane.kubectl(
+    wait_until("the compute nodes are a Deployment's", lambda: (volumes_for(s.plane, s.namespace), f"{s.name}-cn" not in s.plane.kubectl(
         "-n", s.namespace, "get", "sts", "-o", "name"))[1], 240)
     s.settle(s.name, 240)
 

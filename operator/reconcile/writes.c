@@ -354,8 +354,8 @@ int reconcile_write_status(struct worker *w, const json_t *world, const json_t *
 		                    live);
 		return 0;
 	}
-	if (rc == KUBE_NOT_FOUND || rc == KUBE_CONFLICT)
-		return 0; /* gone, or made anew: the watch tells */
+	if (rc == KUBE_NOT_FOUND)
+		return 0; /* gone: the watch tells */
 	log_warn("cluster=%s/%s status: %s", ref.ns, ref.name, err.msg);
 	*ret_wait_ms = LATER_MS;
 	return WRITE_LATER;
