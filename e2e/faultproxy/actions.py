@@ -120,6 +120,16 @@ def watch_gone(after):
     return act
 
 
+async def watch_gone_at_once(x):
+    """The same, where nothing else happens in the collection."""
+    x.answered = True
+    event = json.dumps({"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired",
+                                                    "code": 410, "message": "too old resource version"}}).encode()
+    x.writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+    x.writer.write(b"%x\r\n%s\n\r\n0\r\n\r\n" % (len(event) + 1, event))
+    await x.writer.drain()
+
+
 def watch_garbage(after):
     async def act(x):
         async def on_event(n, line):
