@@ -228,6 +228,21 @@ def test_sums_of_integers_are_bigint(engine, sql, want):
         connection.close()
 
 
+def test_texts_are_as_long_as_declared(engine):
+    """Bytes, as in StarRocks: a longer one is a filtered row of a load and the end of an INSERT."""
+    engine.sql("create table short (k int not null, v varchar(4), c char(2)) distributed by hash(k) buckets 1", database="q")
+    engine.sql("insert into short values (1, 'abcd', 'ab'), (2, null, null), (3, 'ää', '')", database="q")
+    for values in ("(4, 'abcde', 'a')", "(4, 'ääx', 'a')", "(4, 'a', 'abc')", "(4, 'a', 'a'), (5, '12345', 'a')"):
+        with pytest.raises(pymysql.MySQLError) as caught:
+            engine.sql(f"insert into short values {values}", database="q")
+        assert caught.value.args[0] == 1064 and "too long" in caught.value.args[1], caught.value
+    with pytest.raises(pymysql.MySQLError):
+        engine.sql("insert into short select k, concat('12', k, '4567'), null from fact where k < 4", database="q")
+    engine.sql("insert into short select k + 10, k, k from fact where k < 2", database="q")
+    assert engine.sql("select k, v, c from short order by k", database="q") == (
+        (1, "abcd", "ab"), (2, None, None), (3, "ää", ""), (10, "0", "0"), (11, "1", "1"))
+
+
 def test_large_result(engine, oracle):
     sql = "select f.k, c.ck, f.note from fact f, customer c order by f.k, c.ck"
     compare(sql, engine.sql(sql, database="q"), oracle.execute(sql).fetchall())

@@ -2,6 +2,8 @@
 for one, and a node that somebody is about to take away is marked (POST /api/roost/drain) and gets no more work."""
 
 import json
+import os
+import signal
 import threading
 import time
 
@@ -133,6 +135,29 @@ def test_a_query_waits_while_every_compute_node_is_marked(engine):
     for i, c in enumerate(waiting):
         c.join(120)
         assert c.rows == right(i), (i, c.error)
+
+
+def test_a_hung_replica_ends_a_load_soon():
+    """A backend that takes connections and no bytes costs a load its success, not a minute and a half of its client."""
+    with Faulty(be=2, s3=False) as e:
+        e.sql("CREATE DATABASE q")
+        e.sql("CREATE TABLE q.two (k BIGINT NOT NULL) DISTRIBUTED BY HASH(k) BUCKETS 1 PROPERTIES ('replication_num' = '2')")
+        hung = e.processes["be1"].popen
+        e.processes.pop("be1")  # not one whose end the fixture would report
+        os.kill(hung.pid, signal.SIGSTOP)
+        try:
+            start = time.monotonic()
+            answer = e.stream_load("q", "two", "1\n2\n", port=int(e.conf("be0")["be_http_port"]), timeout=300)
+            assert answer["Status"] == "Fail", answer
+            assert time.monotonic() - start < 90
+            assert e.scalar("SELECT count(*) FROM q.two") == 0
+        finally:
+            os.kill(hung.pid, signal.SIGCONT)
+        e.wait("it is back", lambda: e.alive("be") == 2)
+        assert e.stream_load("q", "two", "1\n2\n", timeout=300)["Status"] == "Success"
+        assert e.scalar("SELECT count(*) FROM q.two") == 2
+        hung.terminate()
+        hung.wait(60)
 
 
 def test_a_query_without_any_compute_node_waits_for_the_first():

@@ -73,6 +73,7 @@ static bool columns_of(duckdb_prepared_statement statement, struct duck_columns 
 	size_t n = (size_t)duckdb_prepared_statement_column_count(statement);
 	ret->v = xcalloc(n, sizeof(*ret->v));
 	ret->nullable = xcalloc(n, sizeof(*ret->nullable));
+	ret->max_bytes = xcalloc(n, sizeof(*ret->max_bytes));
 	for (; ret->n < n; ret->n++) {
 		const char *name = duckdb_prepared_statement_column_name(statement, ret->n);
 		duckdb_logical_type type =

@@ -137,11 +137,23 @@ static int read_table(const struct load *l, struct err *err)
 	return duck_run(&l->t->session, buf_cstr(&sql), err);
 }
 
+/* Whether the text is longer than VARCHAR(n) lets it be; never NULL. */
+static void too_long(const struct load *l, size_t c, struct buf *sql)
+{
+	(void)buf_adds(sql, "coalesce(strlen(");
+	duck_ident(sql, l->columns->v[c].name);
+	(void)buf_addf(sql, ") > %" PRId64 ", false)", l->columns->max_bytes[c]);
+}
+
 /* A condition that is true for rows to hold back, false for others, never NULL. */
 static void held_back(const struct load *l, struct buf *sql)
 {
 	(void)buf_adds(sql, "(" BAD);
 	for (size_t c = 0; c < l->columns->n; c++) {
+		if (l->columns->max_bytes[c]) {
+			(void)buf_adds(sql, " OR ");
+			too_long(l, c, sql);
+		}
 		if (l->columns->nullable[c])
 			continue;
 		(void)buf_adds(sql, " OR ");
@@ -177,9 +189,20 @@ static int first_error(const struct load *l, int64_t rejected, char **ret, struc
 	_cleanup_buf_ struct buf sql = BUF_INIT(DUCK_SQL_MAX);
 	(void)buf_adds(&sql, "SELECT CASE ");
 	for (size_t c = 0; c < l->columns->n; c++) {
+		_cleanup_buf_ struct buf text = BUF_INIT(DUCK_SQL_MAX);
+		if (l->columns->max_bytes[c]) {
+			(void)buf_addf(&text,
+			               "column %s: the text is longer than %" PRId64 " bytes",
+			               l->columns->v[c].name, l->columns->max_bytes[c]);
+			(void)buf_adds(&sql, "WHEN ");
+			too_long(l, c, &sql);
+			(void)buf_adds(&sql, " THEN ");
+			duck_literal(&sql, buf_cstr(&text));
+			(void)buf_addc(&sql, ' ');
+			buf_reset(&text);
+		}
 		if (l->columns->nullable[c])
 			continue;
-		_cleanup_buf_ struct buf text = BUF_INIT(DUCK_SQL_MAX);
 		(void)buf_addf(&text, "column %s has no value and is not nullable",
 		               l->columns->v[c].name);
 		(void)buf_adds(&sql, "WHEN NOT " BAD " AND ");

@@ -308,10 +308,10 @@ static json_t *load_input(const char *format, const char *content, const char *o
 	if (json_object_get(o, "where_sql")) {
 		(void)json_object_set_new(o, "where", ast_of(data_get_str(o, "where_sql")));
 	}
-	return json_pack("[{s:s, s:s, s:s, s:s, s:[{s:s, s:s, s:b}, {s:s, s:s}], s:o}]", "name",
-	                 "in", "kind", "file", "format", format, "path", path, "columns", "name",
-	                 "k", "type", "INTEGER", "nullable", 0, "name", "v", "type", "VARCHAR",
-	                 "options", o);
+	return json_pack("[{s:s, s:s, s:s, s:s, s:[{s:s, s:s, s:b}, {s:s, s:s, s:s}], s:o}]",
+	                 "name", "in", "kind", "file", "format", format, "path", path, "columns",
+	                 "name", "k", "type", "INTEGER", "nullable", 0, "name", "v", "type",
+	                 "VARCHAR", "declared", "varchar(5)", "options", o);
 }
 
 static void loads_count_what_they_drop(void **state)
@@ -333,6 +333,10 @@ static void loads_count_what_they_drop(void **state)
 		{ "csv", "1,\"a\"\"b\"\n2,\"\"\"\"\n",
 		  "{\"column_separator\":\",\",\"enclose\":\"\\\"\"}", "1|a\"b\n2|\"\n", 2, 0, 0,
 		  "" },
+		{ "csv", "1\tabcde\n2\t\xc3\xa4\xc3\xa4\xc3\xa4\n", "{\"max_filter_ratio\":0.5}",
+		  "1|abcde\n", 1, 1, 0, "column v: the text is longer than 5 bytes (row 2)" },
+		{ "csv", "1\tabcde\n2\t\xc3\xa4\xc3\xa4\xc3\xa4\n", "{}", NULL, 1, 1, 0,
+		  "column v: the text is longer than 5 bytes (row 2)" },
 		{ "csv", "1\ta\nzz\tb\n3\tc\td\n", "{}", NULL, 1, 2, 0, "line 3" },
 		{ "csv", "1\ta\nzz\tb\n3\tc\n", "{\"max_filter_ratio\":0.5}", "1|a\n3|c\n", 2, 1, 0,
 		  "column k has no value and is not nullable (row 2)" },

@@ -71,6 +71,7 @@ void duck_columns_clear(struct duck_columns *c)
 {
 	xchg_columns_free(c->v, c->n);
 	free(c->nullable);
+	free(c->max_bytes);
 	*c = (struct duck_columns){ 0 };
 }
 
@@ -83,6 +84,7 @@ int duck_columns_parse(const json_t *list, struct duck_columns *ret, struct err 
 	_cleanup_columns_ struct duck_columns c = { 0 };
 	c.v = xcalloc(n, sizeof(*c.v));
 	c.nullable = xcalloc(n, sizeof(*c.nullable));
+	c.max_bytes = xcalloc(n, sizeof(*c.max_bytes));
 	for (; c.n < n; c.n++) {
 		const json_t *item = json_array_get(list, c.n);
 		const char *name = data_get_str(item, "name"), *type = data_get_str(item, "type");
@@ -93,6 +95,7 @@ int duck_columns_parse(const json_t *list, struct duck_columns *ret, struct err 
 			return err_wrap(err, "column %s", name);
 		c.v[c.n].name = xstrdup(name);
 		c.nullable[c.n] = data_get_bool(item, "nullable", true);
+		c.max_bytes[c.n] = xchg_text_max(data_get_str(item, "declared"));
 	}
 	*ret = c;
 	c = (struct duck_columns){ 0 };

@@ -22,9 +22,10 @@ duckdb_logical_type duck_type_new(const struct xchg_column *c);
 struct duck_columns {
 	struct xchg_column *v;
 	bool *nullable;
+	int64_t *max_bytes; /* of a text; 0: any */
 	size_t n;
 };
-/* From [{"name","type","nullable"?}…]; -EINVAL names the column. */
+/* From [{"name","type","nullable"?,"declared"?}…]; -EINVAL names the column. */
 int duck_columns_parse(const json_t *list, struct duck_columns *ret, struct err *err);
 void duck_columns_clear(struct duck_columns *c);
 /* The position of name, or c->n. */

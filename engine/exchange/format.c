@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "lib/base/mem.h"
 #include "lib/base/str.h"
 
 static const struct {
@@ -62,6 +63,22 @@ static bool decimal_parse(struct str s, struct xchg_column *ret)
 	ret->precision = (uint8_t)precision;
 	ret->scale = (uint8_t)scale;
 	return true;
+}
+
+int64_t xchg_text_max(const char *declared)
+{
+	static const char *const names[] = { "varchar(", "char(" };
+	for (size_t i = 0; declared && i < ARRAY_LEN(names); i++) {
+		struct str rest = str_of(declared), digits;
+		int64_t n = 0;
+		if (str_starts(rest, names[i])) {
+			rest.p += strlen(names[i]);
+			rest.len -= strlen(names[i]);
+			if (str_split(&rest, ')', &digits) && str_to_i64(digits, &n) == 0 && n > 0)
+				return n;
+		}
+	}
+	return 0;
 }
 
 int xchg_type_parse(const char *name, struct xchg_column *ret, struct err *err)

@@ -81,6 +81,9 @@ size_t xchg_width(const struct xchg_column *c);
 int xchg_type_name(const struct xchg_column *c, struct buf *out);
 int xchg_type_parse(const char *name, struct xchg_column *ret, struct err *err);
 
+/* The bytes of "varchar(20)" and "char(20)", as a user declared them; 0 for other types and NULL. */
+int64_t xchg_text_max(const char *declared);
+
 struct xchg_writer;
 /* Writes partition by partition (0, 1, …) to fd from offset 0; the header is written by xchg_writer_finish(). */
 int xchg_writer_new(int fd, const struct xchg_column *columns, size_t n, enum xchg_codec codec,

@@ -180,6 +180,22 @@ int plan_make(struct plan_query *q, const struct plan_input *in, struct coord_da
 	return 0;
 }
 
+/* The value, or the statement's failure when it is longer than VARCHAR(n) lets it be. */
+static json_t *bounded(json_t *value, const struct plan_target *t)
+{
+	if (t->max_bytes <= 0)
+		return value;
+	autofree char *text =
+		xasprintf("String of column %s is too long: the maximum is %lld bytes", t->name,
+	                  (long long)t->max_bytes);
+	json_t *length = ast_new_function("strlen", json_pack("[o]", json_deep_copy(value)));
+	json_t *check = ast_new_compare("COMPARE_GREATERTHAN", length, ast_new_int(t->max_bytes));
+	json_t *fail = ast_new_function("error", json_pack("[o]", ast_new_string(text)));
+	return json_pack("{s:s, s:s, s:s, s:[{s:o, s:o}], s:o}", "class", "CASE", "type",
+	                 "CASE_EXPR", "alias", "", "case_checks", "when_expr", check, "then_expr",
+	                 fail, "else_expr", value);
+}
+
 void plan_cast_columns(struct plan_query *q, const struct plan_target *targets, size_t n)
 {
 	json_t *list = json_array();
@@ -193,8 +209,8 @@ void plan_cast_columns(struct plan_query *q, const struct plan_target *targets, 
 			value = ast_new_string(targets[i].constant);
 		else
 			value = ast_new_null();
-		json_array_append_new(
-			list, ast_alias(ast_new_cast(value, targets[i].type), targets[i].name));
+		value = bounded(ast_new_cast(value, targets[i].type), &targets[i]);
+		json_array_append_new(list, ast_alias(value, targets[i].name));
 	}
 	q->node = ast_new_select(list, ast_new_subquery(q->node, "__insert"), NULL);
 }

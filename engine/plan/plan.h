@@ -34,6 +34,7 @@ int plan_make(struct plan_query *q, const struct plan_input *in, struct coord_da
 struct plan_target {
 	const char *name, *type, *constant;
 	int from;
+	int64_t max_bytes; /* a longer text fails the statement; 0: any */
 };
 void plan_cast_columns(struct plan_query *q, const struct plan_target *targets, size_t n);
 

@@ -316,7 +316,9 @@ static int shape_insert(struct plan_query *q, void *arg, struct err *err)
 		struct plan_target *t = &targets[i];
 		*t = (struct plan_target){ .name = data_get_str(c, "name"),
 			                   .type = data_get_str(c, "type"),
-			                   .constant = data_get_str(c, "default") };
+			                   .constant = data_get_str(c, "default"),
+			                   .max_bytes =
+			                           xchg_text_max(data_get_str(c, "declared")) };
 		t->from = source_of(in, i, t->name);
 		if (t->from < 0 && !t->constant && !data_get_bool(c, "nullable", true))
 			return err_set(err, SQL_ERR(1364),
