@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "scaler/policy/log.h"
+#include "scaler/serve/replica.h"
 #include "scaler/serve/serve.h"
 #include "scaler/sim/sim.h"
 #include "scaler/source/config.h"
@@ -24,6 +25,7 @@ enum { EXIT_USAGE = 2 };
 struct flags {
 	const char *config, *listen, *tls_cert, *tls_key, *client_ca;
 	const char *kubeconfig, *namespaces, *token_file, *decision_log;
+	const char *lease, *advertise;
 };
 
 static const char usage[] =
@@ -39,6 +41,8 @@ static const char usage[] =
 	"  --client-ca FILE     callers must have a certificate of this CA\n"
 	"  --decision-log FILE  append each change of mind, with all that it was "
 	"made from; \"-\": stderr\n"
+	"  --lease NS/NAME      of several replicas the holder decides, the others say the same\n"
+	"  --advertise HOST:PORT  where other replicas reach this one (POD_IP, or --listen)\n"
 	"  --help\n"
 	"       roost-scaler replay FILE    make the decisions of a log anew\n";
 
@@ -72,13 +76,16 @@ static int parse_flags(int argc, char **argv, struct flags *f)
 		{ "namespace", required_argument, NULL, 'n' },
 		{ "token-file", required_argument, NULL, 't' },
 		{ "decision-log", required_argument, NULL, 'd' },
+		{ "lease", required_argument, NULL, 'i' },
+		{ "advertise", required_argument, NULL, 'r' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char **const to[] = { &f->config,     &f->listen,     &f->tls_cert,
 		                    &f->tls_key,    &f->client_ca,  &f->kubeconfig,
-		                    &f->namespaces, &f->token_file, &f->decision_log };
+		                    &f->namespaces, &f->token_file, &f->decision_log,
+		                    &f->lease,      &f->advertise };
 	int which = 0;
 	for (int c; (c = getopt_long(argc, argv, "", options, &which)) != -1;) {
 		if (c == 'h') {
@@ -121,10 +128,12 @@ struct program {
 	struct source *source;
 	struct source_discover *discover;
 	struct serve *serve;
+	struct serve_replica *replica;
 };
 
 static void program_stop(struct program *p)
 {
+	serve_replica_stop(p->replica);
 	serve_stop(p->serve);
 	source_discover_stop(p->discover);
 	source_stop(p->source);
@@ -143,6 +152,38 @@ static void pools_known(void *arg)
 static bool wants_kube(const struct flags *f, const struct source_config *config)
 {
 	return f->kubeconfig || !f->config || (config->n == 0 && getenv("KUBERNETES_SERVICE_HOST"));
+}
+
+/* Where other replicas reach us: as told, else the pod's address, else where we listen. */
+static char *own_address(const struct flags *f, const char *listen, int port)
+{
+	const char *pod = getenv("POD_IP");
+	const char *colon = strrchr(listen, ':');
+	if (f->advertise)
+		return xstrdup(f->advertise);
+	if (pod && *pod)
+		return xasprintf(strchr(pod, ':') ? "[%s]:%d" : "%s:%d", pod, port);
+	return xasprintf("%.*s:%d", (int)(colon - listen), listen, port);
+}
+
+static int start_replica(struct program *p, const struct flags *f, const struct serve_config *sc,
+                         struct err *err)
+{
+	const char *slash = f->lease ? strchr(f->lease, '/') : NULL;
+	if (f->lease && (!slash || slash == f->lease || !slash[1]))
+		return err_set(err, -EINVAL, "--lease must be NAMESPACE/NAME");
+	autofree char *ns = f->lease ? xstrndup(f->lease, (size_t)(slash - f->lease)) : NULL;
+	autofree char *address = own_address(f, sc->listen, serve_port(p->serve));
+	struct serve_replica_config c = { .kube = p->kube,
+		                          .pools = p->pools,
+		                          .ns = ns,
+		                          .lease = f->lease ? slash + 1 : NULL,
+		                          .address = address,
+		                          .token_file = sc->token_file,
+		                          .ca_file = sc->client_ca ? sc->client_ca : sc->tls_cert,
+		                          .cert_file = sc->tls_cert,
+		                          .key_file = sc->tls_key };
+	return serve_replica_start(&c, &p->replica, err);
 }
 
 static int start(struct program *p, const struct flags *f, struct err *err)
@@ -183,7 +224,8 @@ static int start(struct program *p, const struct flags *f, struct err *err)
 		                             .source = p->source,
 		                             .on_complete = pools_known,
 		                             .arg = p->pools };
-	return source_discover_start(&dc, &p->discover, err);
+	rc = source_discover_start(&dc, &p->discover, err);
+	return rc < 0 ? rc : start_replica(p, f, &sc, err);
 }
 
 int main(int argc, char **argv)

@@ -55,6 +55,7 @@ class FeDouble:
         self.http, self.sql = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
         self.http_port, self.sql_port = self.http.getsockname()[1], self.sql.getsockname()[1]
         self._mode = "ok"
+        self.quiet = False  # nobody waits
         for listener, serve in ((self.http, self.serve_http), (self.sql, self.serve_sql)):
             threading.Thread(target=self.accept, args=(listener, serve), daemon=True).start()
 
@@ -185,7 +186,13 @@ class FeDouble:
         return {"nan": "NaN", "negative": "-3", "1e308": "1e308"}.get(self.mode, str(PENDING))
 
     def load(self):
-        return (f'{{"v":1,"ts":1,"epoch":42,"pending":{self.number()},"oldest_wait_s":3.25,"required_slots":{SLOTS},"running":2,'
+        if self.quiet:
+            return self.text(0, 0, 2)
+        return self.text(self.number(), 3.25, SLOTS)
+
+    @staticmethod
+    def text(pending, wait, slots):
+        return (f'{{"v":1,"ts":1,"epoch":42,"pending":{pending},"oldest_wait_s":{wait},"required_slots":{slots},"running":2,'
                 '"nodes":[{"id":1,"address":"h","slots":2,"running":2,"draining":false,"role":"cn"}],'
                 '"service_time_s":{"p50":10,"p95":20}}')
 

@@ -13,6 +13,8 @@ struct kube_lease {
 	/* The record as another holder last wrote it, and when we first saw it so. */
 	char *seen;
 	int64_t seen_ms;
+	char *holder; /* as last found */
+	int64_t epoch;
 };
 
 struct kube_lease *kube_lease_new(const struct kube_lease_config *config)
@@ -34,6 +36,7 @@ void kube_lease_free(struct kube_lease *l)
 	free(l->name);
 	free(l->identity);
 	free(l->seen);
+	free(l->holder);
 	free(l);
 }
 
@@ -41,6 +44,24 @@ bool kube_lease_held(const struct kube_lease *l, int64_t now_mono_ms)
 {
 	int64_t at = atomic_load(&l->renewed_ms);
 	return at != 0 && now_mono_ms - at < l->renew_ms;
+}
+
+const char *kube_lease_holder(const struct kube_lease *l)
+{
+	return l->holder ? l->holder : "";
+}
+
+int64_t kube_lease_epoch(const struct kube_lease *l)
+{
+	return l->epoch;
+}
+
+static void found(struct kube_lease *l, const char *holder, int64_t transitions)
+{
+	char *is = xstrdup(holder ? holder : "");
+	free(l->holder);
+	l->holder = is;
+	l->epoch = transitions + 1;
 }
 
 static void now_micro(char out[CLOCK_RFC3339_MAX])
@@ -100,22 +121,29 @@ int kube_lease_try(struct kube_lease *l, struct kube_client *c, int64_t now_mono
 	int rc = kube_get(c, &ref, &old, err);
 	if (rc == KUBE_NOT_FOUND) {
 		_cleanup_json_ json_t *fresh = record(l, NULL, NULL, 0);
-		return settle(l, kube_create(c, &ref, fresh, NULL, err), now_mono_ms);
+		rc = settle(l, kube_create(c, &ref, fresh, NULL, err), now_mono_ms);
+		if (rc == 0)
+			found(l, l->identity, 0);
+		return rc;
 	}
 	if (rc != 0)
 		return rc;
 	const char *holder = data_get_str(old, "spec.holderIdentity");
+	int64_t transitions = data_get_int(old, "spec.leaseTransitions", 0);
+	found(l, holder, transitions);
 	bool ours = holder && strcmp(holder, l->identity) == 0;
 	if (!ours) {
 		atomic_store(&l->renewed_ms, 0);
 		if (!expired(l, old, now_mono_ms))
 			return 0;
 	}
-	int64_t transitions = data_get_int(old, "spec.leaseTransitions", 0);
 	_cleanup_json_ json_t *next = record(l, data_get_str(old, "metadata.resourceVersion"),
 	                                     ours ? data_get_str(old, "spec.acquireTime") : NULL,
 	                                     transitions + (ours ? 0 : 1));
-	return settle(l, kube_replace(c, &ref, next, NULL, err), now_mono_ms);
+	rc = settle(l, kube_replace(c, &ref, next, NULL, err), now_mono_ms);
+	if (rc == 0)
+		found(l, l->identity, transitions + (ours ? 0 : 1));
+	return rc;
 }
 
 int kube_lease_release(struct kube_lease *l, struct kube_client *c, struct err *err)

@@ -22,6 +22,9 @@ void kube_lease_free(struct kube_lease *l);
  * the log and changes nothing by itself. */
 int kube_lease_try(struct kube_lease *l, struct kube_client *c, int64_t now_mono_ms,
                    struct err *err);
+/* As the last try found it: whose it is ("" : nobody's), and 1 + how often it changed hands. Of the renewing thread. */
+const char *kube_lease_holder(const struct kube_lease *l);
+int64_t kube_lease_epoch(const struct kube_lease *l);
 bool kube_lease_held(const struct kube_lease *l, int64_t now_mono_ms);
 /* Gives it up so that the next one need not wait. */
 int kube_lease_release(struct kube_lease *l, struct kube_client *c, struct err *err);

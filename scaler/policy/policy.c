@@ -260,6 +260,13 @@ static void settle(const struct source_limits *l, const struct demand *d,
 	}
 }
 
+void policy_adopt(const struct source_limits *limits, int64_t now_ms, int64_t desired,
+                  struct policy_state *state)
+{
+	state->desired = desired;
+	remember(limits, state, now_ms, desired);
+}
+
 void policy_step(const struct source_limits *limits, const struct source_snapshot *snap,
                  int64_t now_ms, struct policy_state *state, struct policy_decision *ret)
 {

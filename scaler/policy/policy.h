@@ -53,4 +53,9 @@ struct policy_decision {
 void policy_step(const struct source_limits *limits, const struct source_snapshot *snap,
                  int64_t now_ms, struct policy_state *state, struct policy_decision *ret);
 
+/* Another replica decided: its number is taken over and counts in the window as if it were need, so that whoever has to
+ * go on alone takes nothing away before a whole window of quiet. For a state that has begun. */
+void policy_adopt(const struct source_limits *limits, int64_t now_ms, int64_t desired,
+                  struct policy_state *state);
+
 #endif

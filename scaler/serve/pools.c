@@ -32,7 +32,7 @@ const char *const serve_series_help[SERVE_SERIES] = {
 };
 
 struct pool {
-	char *ns, *cluster, *pool;
+	char *ns, *cluster, *pool, *uid;
 	struct source_limits limits;
 	struct policy_state state;
 	struct policy_decision decision;
@@ -41,6 +41,8 @@ struct pool {
 	char *problem;                  /* why the last try brought none; NULL: it did */
 	struct policy_history *history; /* NULL: it never needed a node */
 	int64_t forecast_at;            /* the minute that state.forecast is of */
+	bool history_read, history_changed;
+	int64_t adopted, adopted_ms; /* the leader's word, and when it came; 0: never */
 };
 
 struct serve_pools {
@@ -49,6 +51,8 @@ struct serve_pools {
 	int64_t max_age_ms;
 	_Atomic bool complete;
 	struct serve_decisions *decisions;
+	bool follows;  /* another replica decides */
+	int64_t epoch; /* of the lease */
 };
 
 static void pool_free(void *value)
@@ -57,6 +61,7 @@ static void pool_free(void *value)
 	free(p->ns);
 	free(p->cluster);
 	free(p->pool);
+	free(p->uid);
 	free(p->problem);
 	policy_history_free(p->history);
 	free(p);
@@ -108,6 +113,7 @@ static void on_target(void *arg, const char *key, const struct source_target *t)
 		pool->ns = xstrdup(t->ns);
 		pool->cluster = xstrdup(t->cluster);
 		pool->pool = xstrdup(t->pool);
+		pool->uid = t->uid ? xstrdup(t->uid) : NULL;
 		map_put(p->pools, key, pool);
 	}
 	pool->limits = t->limits;
@@ -137,14 +143,28 @@ static void look_back(struct pool *p, int64_t real_ms)
 {
 	if (!p->history && p->state.need > 0)
 		p->history = policy_history_new();
-	if (p->history)
-		policy_history_note(p->history, real_ms, p->state.need);
+	if (!p->history)
+		return;
+	policy_history_note(p->history, real_ms, p->state.need);
+	p->history_changed = true;
 }
 
 /* "queue", "panic", "hold"…: what of a reason is not numbers. */
 static struct str kind_of(const char *reason)
 {
 	return (struct str){ reason, strcspn(reason, ":0123456789") };
+}
+
+static void adopt(struct pool *p, int64_t desired, const struct source_snapshot *snap, int64_t now)
+{
+	struct policy_decision *d = &p->decision;
+	policy_adopt(&p->limits, now, desired, &p->state);
+	if (d->desired == desired)
+		return;
+	d->desired = desired;
+	d->active = desired > 0 || snap->pending > 0 || snap->running > 0;
+	(void)snprintf(d->reason, sizeof(d->reason),
+	               "leader: %lld, as the replica that leads decided", (long long)desired);
 }
 
 static void decide(struct serve_pools *p, const char *key, struct pool *pool,
@@ -162,6 +182,8 @@ static void decide(struct serve_pools *p, const char *key, struct pool *pool,
 	if (p->decisions && (moved || is->active != was.active ||
 	                     !str_eq(kind_of(is->reason), kind_of(was.reason))))
 		serve_decisions_add(p->decisions, key, &pool->limits, snap, now, &before, is);
+	if (p->follows && pool->adopted_ms && now - pool->adopted_ms <= SERVE_ADOPT_MS)
+		adopt(pool, pool->adopted, snap, now);
 }
 
 static void on_snapshot(void *arg, const char *key, const struct source_snapshot *snap)
@@ -208,18 +230,19 @@ static void add_reason(struct buf *out, const char *reason)
 			(void)buf_addc(out, *c);
 }
 
-static void write_document(const struct pool *p, int64_t age_ms, struct buf *out)
+static void write_document(const struct pool *p, int64_t epoch, int64_t age_ms, struct buf *out)
 {
 	const struct source_snapshot *s = &p->snap;
 	(void)buf_addf(
 		out,
 		"{\"v\":1,\"desired\":%lld,\"active\":%d,\"current\":%lld,\"draining\":%lld,"
 		"\"queue\":{\"pending\":%lld,\"oldest_wait_s\":%.3f,\"required_slots\":%lld},"
-		"\"running\":%lld,\"age_ms\":%lld,\"ts\":%.3f,\"epoch\":%lld,\"reason\":\"",
+		"\"running\":%lld,\"age_ms\":%lld,\"ts\":%.3f,\"epoch\":%lld,\"fe_epoch\":%lld,"
+		"\"reason\":\"",
 		(long long)p->decision.desired, p->decision.active ? 1 : 0, (long long)s->nodes,
 		(long long)s->draining, (long long)s->pending, s->oldest_wait_s,
 		(long long)s->slots_asked, (long long)s->running, (long long)age_ms,
-		(double)(clock_real_ms() - age_ms) / 1000, (long long)s->epoch);
+		(double)(clock_real_ms() - age_ms) / 1000, (long long)epoch, (long long)s->epoch);
 	add_reason(out, p->decision.reason);
 	(void)buf_adds(out, "\"}");
 }
@@ -239,7 +262,7 @@ enum serve_found serve_pools_document(struct serve_pools *p, const char *key, st
 		              pool->at_ms ? "the last load is too old" : "no load yet",
 		              pool->problem ? pool->problem : "the FE was not asked yet");
 	} else {
-		write_document(pool, now - pool->at_ms, out);
+		write_document(pool, p->epoch, now - pool->at_ms, out);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return found;
@@ -273,4 +296,93 @@ void serve_pools_each(struct serve_pools *p, void (*fn)(void *arg, const struct 
 		fn(arg, &s);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- replicas --------------------------------------------------------------------------------- */
+
+void serve_pools_role(struct serve_pools *p, bool leads, int64_t epoch)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	p->follows = !leads;
+	p->epoch = epoch;
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void serve_pools_decisions(struct serve_pools *p, struct buf *out)
+{
+	size_t at = 0;
+	const char *key, *comma = "";
+	void *value;
+	int64_t now = clock_mono_ms();
+	(void)pthread_mutex_lock(&p->lock);
+	(void)buf_addf(out, "{\"epoch\":%lld,\"pools\":{", (long long)p->epoch);
+	while (map_next(p->pools, &at, &key, &value)) {
+		const struct pool *pool = value;
+		if (pool->at_ms == 0 || now - pool->at_ms > p->max_age_ms)
+			continue;
+		(void)buf_addf(out, "%s\"%s\":%lld", comma, key, (long long)pool->decision.desired);
+		comma = ",";
+	}
+	(void)buf_adds(out, "}}");
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+void serve_pools_adopt(struct serve_pools *p, const char *key, int64_t desired)
+{
+	(void)pthread_mutex_lock(&p->lock);
+	struct pool *pool = map_get(p->pools, key);
+	if (pool && desired >= 0 && desired <= SOURCE_NODES_MAX) {
+		pool->adopted = desired;
+		pool->adopted_ms = clock_mono_ms();
+		if (p->follows && pool->state.begun)
+			adopt(pool, desired, &pool->snap, pool->adopted_ms);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- histories -------------------------------------------------------------------------------- */
+
+void serve_pools_histories(struct serve_pools *p, enum serve_history_kind kind,
+                           void (*fn)(void *arg, const struct serve_history *h), void *arg)
+{
+	size_t at = 0;
+	const char *key;
+	void *value;
+	(void)pthread_mutex_lock(&p->lock);
+	while (map_next(p->pools, &at, &key, &value)) {
+		struct pool *pool = value;
+		_cleanup_buf_ struct buf text = BUF_INIT(SERVE_HISTORY_MAX);
+		bool changed = pool->history_read && pool->history_changed;
+		if (kind == SERVE_HISTORY_CHANGED ? !changed : pool->history_read)
+			continue;
+		if (kind == SERVE_HISTORY_CHANGED) {
+			policy_history_write(pool->history, &text);
+			pool->history_changed = false;
+		}
+		struct serve_history h = { key,        pool->ns,  pool->cluster,
+			                   pool->pool, pool->uid, text.p };
+		if (!text.overflow)
+			fn(arg, &h);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+int serve_pools_history_put(struct serve_pools *p, const char *key, struct str text,
+                            struct err *err)
+{
+	struct policy_history *h = NULL;
+	int rc = text.len ? policy_history_parse(text, &h, err) : 0;
+	(void)pthread_mutex_lock(&p->lock);
+	struct pool *pool = map_get(p->pools, key);
+	if (pool) {
+		pool->history_read = true;
+		pool->forecast_at = 0;
+	}
+	if (pool && h) { /* what was noted since the start is minutes; they are noted again */
+		policy_history_free(pool->history);
+		pool->history = TAKE_PTR(h);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	policy_history_free(h);
+	return rc;
 }

@@ -9,7 +9,12 @@
 #include "scaler/policy/policy.h"
 #include "scaler/source/source.h"
 
-enum { SERVE_DOCUMENT_MAX = 1000, SERVE_LOG_MAX = 32 * 1024 * 1024 };
+enum {
+	SERVE_DOCUMENT_MAX = 1000,
+	SERVE_ADOPT_MS = 1500,
+	SERVE_LOG_MAX = 32 * 1024 * 1024,
+	SERVE_HISTORY_MAX = 512 * 1024
+};
 
 struct serve_pools;
 struct serve_pools *serve_pools_new(int64_t max_age_ms);
@@ -28,6 +33,25 @@ enum serve_found { SERVE_FRESH, SERVE_STALE, SERVE_UNKNOWN };
  * SERVE_UNKNOWN: no such pool. */
 enum serve_found serve_pools_document(struct serve_pools *p, const char *key, struct buf *out,
                                       struct err *err);
+
+/* Replicas (replica.h). One that does not lead answers what the leader decided, as long as that is no older than
+ * SERVE_ADOPT_MS. epoch: of the lease, in every answer; 0: there is none. At first a replica leads. */
+void serve_pools_role(struct serve_pools *p, bool leads, int64_t epoch);
+/* {"epoch":1,"pools":{"ns/c/cn":3}}: of all pools whose load is known. */
+void serve_pools_decisions(struct serve_pools *p, struct buf *out);
+void serve_pools_adopt(struct serve_pools *p, const char *key, int64_t desired);
+
+/* Histories (keep.h): those to be read once, or those that changed since they were last handed out. */
+enum serve_history_kind { SERVE_HISTORY_UNREAD, SERVE_HISTORY_CHANGED };
+struct serve_history { /* borrowed for the time of the callback */
+	const char *key, *ns, *cluster, *pool, *uid;
+	const char *text; /* NULL for those to be read */
+};
+void serve_pools_histories(struct serve_pools *p, enum serve_history_kind kind,
+                           void (*fn)(void *arg, const struct serve_history *h), void *arg);
+/* text: "" when there is none. -EINVAL: it is not one, and counts as none. */
+int serve_pools_history_put(struct serve_pools *p, const char *key, struct str text,
+                            struct err *err);
 
 /* The series of a pool. */
 enum serve_series {

@@ -9,7 +9,7 @@
 #include "lib/net/prom.h"
 #include "scaler/serve/query.h"
 
-enum { METRICS_MAX = 64 * 1024 * 1024, KEY_MAX = 800, ROUTES = 5, GRACE_MS = 1000 };
+enum { METRICS_MAX = 64 * 1024 * 1024, KEY_MAX = 800, ROUTES = 6, GRACE_MS = 1000 };
 #define RETRY_AFTER_S "1"
 
 struct serve {
@@ -56,6 +56,15 @@ static void answer_pool(void *arg, struct http_req *r)
 		http_answer_error(r, 503, "%s",
 		                  found == SERVE_STALE ? err.msg : "pools are being read");
 	}
+}
+
+/* For the other replicas. */
+static void answer_decisions(void *arg, struct http_req *r)
+{
+	struct serve *s = arg;
+	_cleanup_buf_ struct buf out = BUF_INIT(METRICS_MAX);
+	serve_pools_decisions(s->pools, &out);
+	http_answer_json(r, 200, buf_cstr(&out));
 }
 
 /* ---- Prometheus ------------------------------------------------------------------------------- */
@@ -197,6 +206,11 @@ int serve_start(const struct serve_config *config, struct serve **ret, struct er
 		{ .method = "GET",
 		  .path = "/v1/namespaces/*",
 		  .handler = answer_pool,
+		  .token = token,
+		  .arg = s },
+		{ .method = "GET",
+		  .path = "/v1/decisions",
+		  .handler = answer_decisions,
 		  .token = token,
 		  .arg = s },
 		{ .method = "GET",

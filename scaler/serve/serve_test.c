@@ -215,7 +215,7 @@ static void the_document(void **state)
 	assert_int_equal(data_get_int(j, "queue.required_slots", -1), 9);
 	assert_true(data_get_num(j, "queue.oldest_wait_s", 0) > 3.2);
 	assert_int_equal(data_get_int(j, "running", -1), 2);
-	assert_int_equal(data_get_int(j, "epoch", -1), 42);
+	assert_int_equal(data_get_int(j, "fe_epoch", -1), 42);
 	assert_true(data_get_int(j, "age_ms", -1) >= 0 && data_get_int(j, "age_ms", -1) < 1000);
 	const char *reason = data_get_str(j, "reason");
 	assert_true(strstr(reason, "panic") ||

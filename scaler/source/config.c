@@ -298,6 +298,8 @@ int source_target_of_cr(const json_t *cr, struct source_target *ret, struct err 
 	}
 	t.limits.replicas = data_get_int(cn, "replicas", -1);
 	t.pool = xstrdup("cn");
+	const char *uid = data_get_str(cr, "metadata.uid");
+	t.uid = uid ? xstrdup(uid) : NULL;
 	t.url = xasprintf("http://%s-fe-service.%s.svc:%d/api/roost/load", t.cluster, t.ns,
 	                  FE_HTTP_PORT);
 	*ret = t;

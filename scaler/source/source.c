@@ -74,6 +74,7 @@ void source_target_free(struct source_target *t)
 	free(t->ns);
 	free(t->cluster);
 	free(t->pool);
+	free(t->uid);
 	free(t->url);
 	free(t->token_file);
 	source_login_free(&t->login);
@@ -87,6 +88,7 @@ static void copy_target(const struct source_target *from, struct source_target *
 	to->ns = xstrdup(from->ns);
 	to->cluster = xstrdup(from->cluster);
 	to->pool = xstrdup(from->pool);
+	to->uid = from->uid ? xstrdup(from->uid) : NULL;
 	to->url = xstrdup(from->url);
 	to->token_file = from->token_file ? xstrdup(from->token_file) : NULL;
 	source_login_copy(&from->login, &to->login);

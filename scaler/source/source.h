@@ -43,6 +43,7 @@ void source_login_free(struct source_login *l);
 
 struct source_target {
 	char *ns, *cluster, *pool;
+	char *uid; /* of the StarRocksCluster; NULL: from a file */
 	char *url; /* of the load document */
 	struct source_login login;
 	char *token_file; /* NULL: none, or given by source_set_token() */
