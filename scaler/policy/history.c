@@ -18,8 +18,7 @@ struct day {
 };
 
 struct policy_history {
-	struct day days[POLICY_DAYS + 1]; /* oldest first; the last one is today */
-	size_t n;
+	VEC(struct day) days; /* oldest first; the last one is today */
 };
 
 struct policy_history *policy_history_new(void)
@@ -31,8 +30,9 @@ void policy_history_free(struct policy_history *h)
 {
 	if (!h)
 		return;
-	for (size_t i = 0; i < h->n; i++)
-		vec_free(&h->days[i].runs);
+	for (size_t i = 0; i < h->days.n; i++)
+		vec_free(&h->days.v[i].runs);
+	vec_free(&h->days);
 	free(h);
 }
 
@@ -64,20 +64,23 @@ static void raise_last(struct day *d, int16_t need)
 
 static struct day *add_day(struct policy_history *h, int64_t number)
 {
-	if (h->n == ARRAY_LEN(h->days)) {
-		vec_free(&h->days[0].runs);
-		memmove(h->days, h->days + 1, (h->n - 1) * sizeof(h->days[0]));
-		h->n--;
+	if (h->days.n > POLICY_DAYS) {
+		vec_free(&h->days.v[0].runs);
+		memmove(h->days.v, h->days.v + 1, (h->days.n - 1) * sizeof(h->days.v[0]));
+		h->days.n--;
+	} else if (h->days.n ==
+	           h->days.cap) { /* one more, not twice as many: there are thousands */
+		h->days.v = xreallocarray(h->days.v, ++h->days.cap, sizeof(h->days.v[0]));
 	}
-	h->days[h->n] = (struct day){ .number = number };
-	return &h->days[h->n++];
+	h->days.v[h->days.n] = (struct day){ .number = number };
+	return &h->days.v[h->days.n++];
 }
 
 void policy_history_note(struct policy_history *h, int64_t real_ms, int64_t need)
 {
 	int64_t at = real_ms / MINUTE_MS, number = at / POLICY_MINUTES;
 	uint32_t minute = (uint32_t)(at % POLICY_MINUTES);
-	struct day *d = h->n ? &h->days[h->n - 1] : NULL;
+	struct day *d = h->days.n ? &h->days.v[h->days.n - 1] : NULL;
 	if (real_ms < 0 || need < 0 || (d && number < d->number))
 		return;
 	int16_t nodes = (int16_t)(need > POLICY_NODES_MAX ? POLICY_NODES_MAX : need);
@@ -95,8 +98,8 @@ void policy_history_note(struct policy_history *h, int64_t real_ms, int64_t need
 
 static int64_t need_at(const struct policy_history *h, int64_t at)
 {
-	for (size_t i = 0; i < h->n; i++) {
-		const struct day *d = &h->days[i];
+	for (size_t i = 0; i < h->days.n; i++) {
+		const struct day *d = &h->days.v[i];
 		int64_t left = at - d->number * POLICY_MINUTES;
 		if (left < 0 || left >= POLICY_MINUTES)
 			continue;
@@ -139,8 +142,8 @@ int64_t policy_history_forecast(const struct policy_history *h, int64_t real_ms,
 
 void policy_history_write(const struct policy_history *h, struct buf *out)
 {
-	for (size_t i = 0; i < h->n; i++) {
-		const struct day *d = &h->days[i];
+	for (size_t i = 0; i < h->days.n; i++) {
+		const struct day *d = &h->days.v[i];
 		(void)buf_addf(out, "%lld", (long long)d->number);
 		for (size_t j = 0; j < d->runs.n; j++) {
 			if (d->runs.v[j].need == UNKNOWN)
@@ -172,8 +175,8 @@ static bool take_day(struct str line, struct policy_history *h)
 	struct str rest = line, word;
 	int64_t number = 0;
 	if (!str_split(&rest, ' ', &word) || str_to_i64(word, &number) < 0 || number < 0 ||
-	    number > INT32_MAX || (h->n && number <= h->days[h->n - 1].number) ||
-	    h->n == ARRAY_LEN(h->days))
+	    number > INT32_MAX || (h->days.n && number <= h->days.v[h->days.n - 1].number) ||
+	    h->days.n > POLICY_DAYS)
 		return false;
 	struct day *d = add_day(h, number);
 	while (str_split(&rest, ' ', &word))

@@ -81,10 +81,10 @@ static int decode_window(const json_t *j, struct policy_state *s, struct err *er
 	json_array_foreach(j, i, pair)
 	{
 		int64_t slice = data_get_int(pair, "0", -1), need = data_get_int(pair, "1", -1);
-		if (slice < 1 || need < 0 || need > INT32_MAX)
+		if (slice < 1 || need < 0 || need > INT16_MAX)
 			return err_set(err, -EINVAL, "window[%zu] must be [slice, nodes]", i);
 		s->bucket_at[slice % POLICY_BUCKETS] = slice;
-		s->bucket_need[slice % POLICY_BUCKETS] = (int32_t)need;
+		s->bucket_need[slice % POLICY_BUCKETS] = (int16_t)need;
 	}
 	return 0;
 }

@@ -138,11 +138,12 @@ static void remember(const struct source_limits *l, struct policy_state *s, int6
 {
 	int64_t slice = now / slice_ms(l) + 1;
 	size_t i = (size_t)(slice % POLICY_BUCKETS);
+	need = need > INT16_MAX ? INT16_MAX : need;
 	if (s->bucket_at[i] != slice) {
 		s->bucket_at[i] = slice;
-		s->bucket_need[i] = (int32_t)need;
+		s->bucket_need[i] = (int16_t)need;
 	} else {
-		s->bucket_need[i] = (int32_t)at_least(s->bucket_need[i], need);
+		s->bucket_need[i] = (int16_t)at_least(s->bucket_need[i], need);
 	}
 }
 

@@ -11,7 +11,7 @@
 #include "scaler/source/source.h"
 
 enum {
-	POLICY_REASON_MAX = 128,
+	POLICY_REASON_MAX = 96,
 	POLICY_BUCKETS = 32,
 	POLICY_START_MS = 2000,    /* how long a node takes to join, until one was seen to */
 	POLICY_LASTING_MS = 30000, /* a queue that old is worth a node, however slow its start */
@@ -40,7 +40,7 @@ struct policy_state { /* zeroed before the first step */
 	/* Set by the caller before a step: nodes that prior days needed about now; 0: none. */
 	int64_t forecast;
 	int64_t bucket_at[POLICY_BUCKETS]; /* number of the time slice + 1; 0: empty */
-	int32_t bucket_need[POLICY_BUCKETS];
+	int16_t bucket_need[POLICY_BUCKETS];
 };
 
 struct policy_decision {

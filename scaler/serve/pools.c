@@ -32,7 +32,9 @@ const char *const serve_series_help[SERVE_SERIES] = {
 };
 
 struct pool {
-	char *ns, *cluster, *pool, *uid;
+	char *names; /* the next three, in one piece */
+	const char *ns, *cluster, *pool;
+	char *uid;
 	struct source_limits limits;
 	struct policy_state state;
 	struct policy_decision decision;
@@ -58,9 +60,7 @@ struct serve_pools {
 static void pool_free(void *value)
 {
 	struct pool *p = value;
-	free(p->ns);
-	free(p->cluster);
-	free(p->pool);
+	free(p->names);
 	free(p->uid);
 	free(p->problem);
 	policy_history_free(p->history);
@@ -110,9 +110,10 @@ static void on_target(void *arg, const char *key, const struct source_target *t)
 	struct pool *pool = map_get(p->pools, key);
 	if (!pool) {
 		pool = xcalloc(1, sizeof(*pool));
-		pool->ns = xstrdup(t->ns);
-		pool->cluster = xstrdup(t->cluster);
-		pool->pool = xstrdup(t->pool);
+		pool->names = xasprintf("%s%c%s%c%s", t->ns, 0, t->cluster, 0, t->pool);
+		pool->ns = pool->names;
+		pool->cluster = pool->ns + strlen(t->ns) + 1;
+		pool->pool = pool->cluster + strlen(t->cluster) + 1;
 		pool->uid = t->uid ? xstrdup(t->uid) : NULL;
 		map_put(p->pools, key, pool);
 	}
