@@ -1,0 +1,3 @@
+module roost.io/e2e/bench-gotwin
+
+go 1.26.0
