@@ -381,6 +381,7 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 		          .options = options,
 		          .now_ms = data_get_int(world, "now_ms", 0),
 		          .last_scale = -1,
+		          .held_by = { MODEL_ROLES, MODEL_ROLES, MODEL_ROLES },
 		          .writes = json_array(),
 		          .intents = json_array(),
 		          .events = json_array() };
@@ -407,6 +408,7 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 	reconcile_switches(&s);
 	plan_objects(&s);
 	reconcile_ghosts(&s);
+	reconcile_tell_order(&s);
 	reconcile_password(&s);
 	reconcile_pause(&s);
 	json_t *status = reconcile_status(&s);

@@ -128,6 +128,8 @@ bool reconcile_template_differs(const json_t *desired, const json_t *live);
 int64_t reconcile_ordinal(const struct step *s, enum model_role role, const json_t *pod);
 /* Which role's change waits for which (before the roles are planned). */
 void reconcile_order(struct step *s);
+/* Says so, after whatever is being waited for besides. */
+void reconcile_tell_order(struct step *s);
 /* What is to be applied now of a set; false: nothing, this time. live may be NULL. */
 bool reconcile_shape_set(struct step *s, enum model_role role, const json_t *live, json_t *desired);
 bool reconcile_restarts_on_change(const struct model_cluster *m, enum model_role role);

@@ -156,7 +156,6 @@ void reconcile_order(struct step *s)
 	bool change[MODEL_ROLES] = { false }, back = false;
 	for (int r = 0; r < MODEL_ROLES; r++) {
 		int cmp = 0;
-		s->held_by[r] = MODEL_ROLES;
 		change[r] = changes(s, (enum model_role)r, &cmp);
 		back = back || (change[r] && cmp < 0);
 	}
@@ -237,14 +236,13 @@ static bool answer_is_newer(struct step *s, const struct tally *t)
 	return false;
 }
 
-static bool backends_are_well(struct step *s, const json_t *live)
+static bool backends_are_well(struct step *s)
 {
 	const json_t *fe = reconcile_fe(s);
 	const char *error = data_get_str(fe, "health_error");
 	int64_t bad = data_get_int(fe, "unhealthy", -1);
 	size_t i;
 	const json_t *pod;
-	(void)live;
 	s->want_health = true;
 	json_array_foreach(json_object_get(s->world, "pods"), i, pod)
 	{
@@ -339,7 +337,7 @@ static void restart_next(struct step *s, enum model_role role, const json_t *liv
 		return;
 	if (!victim) {
 		if (!answer_is_newer(s, &t) ||
-		    (role == MODEL_BE ? !backends_are_well(s, live) : !frontends_are_well(s, n)))
+		    (role == MODEL_BE ? !backends_are_well(s) : !frontends_are_well(s, n)))
 			return;
 		victim = next_pod(s, role, live, true);
 	}
@@ -375,12 +373,9 @@ static void choose_strategy(struct step *s, enum model_role role, const json_t *
 		restart_next(s, role, live);
 }
 
-static void only_replicas(struct step *s, enum model_role role, const json_t *live,
-                          const json_t *desired)
+static void only_replicas(struct step *s, const json_t *live, const json_t *desired)
 {
 	int64_t n = data_get_int(desired, "spec.replicas", 0);
-	reconcile_wait(s, "%s keeps its image until %s is done", MODEL_ROLE_NAME[role],
-	               MODEL_ROLE_NAME[s->held_by[role]]);
 	reconcile_requeue(s, STEP_MS);
 	if (data_get_int(live, "spec.replicas", 1) == n)
 		return;
@@ -389,6 +384,14 @@ static void only_replicas(struct step *s, enum model_role role, const json_t *li
 	                                           data_get_str(live, "metadata.name"), "replicas",
 	                                           (json_int_t)n, "version",
 	                                           data_get_str(live, "metadata.resourceVersion")));
+}
+
+void reconcile_tell_order(struct step *s)
+{
+	for (int r = 0; r < MODEL_ROLES; r++)
+		if (s->held_by[r] != MODEL_ROLES)
+			reconcile_wait(s, "%s keeps its image until %s is done", MODEL_ROLE_NAME[r],
+			               MODEL_ROLE_NAME[s->held_by[r]]);
 }
 
 bool reconcile_shape_set(struct step *s, enum model_role role, const json_t *live, json_t *desired)
@@ -401,7 +404,7 @@ bool reconcile_shape_set(struct step *s, enum model_role role, const json_t *liv
 	if (reconcile_window_holds(s, live, desired))
 		return false;
 	if (s->held_by[role] != MODEL_ROLES) {
-		only_replicas(s, role, live, desired);
+		only_replicas(s, live, desired);
 		return false;
 	}
 	if (role != MODEL_CN)
