@@ -271,7 +271,7 @@ static int teardown(void **state)
 
 static struct s3_wait soon(void)
 {
-	return (struct s3_wait){ .by = deadline_in(20000) };
+	return (struct s3_wait){ .by = deadline_in(120000) };
 }
 
 static void fill(const struct bucket *b, size_t bytes)
@@ -414,7 +414,7 @@ static void calls_can_be_stopped(void **state)
 	struct bucket *b = *state;
 	struct s3_object made;
 	struct err err = ERR_INIT;
-	const struct s3_wait stop = { .by = deadline_in(20000), .should_stop = always };
+	const struct s3_wait stop = { .by = deadline_in(120000), .should_stop = always };
 	assert_int_equal(put(b, "k", 100, &made), 0);
 	_cleanup_(fd_closep) int fd = open(b->file, O_RDWR | O_CLOEXEC);
 	assert_int_equal(s3_get_file(b->client, &b->target, "k", &made, fd, &stop, &err),

@@ -220,7 +220,7 @@ static int call_at(struct fixture *f, struct http_call call, const char *path, s
 	autofree char *url = xasprintf("%s%s", f->base, path);
 	call.url = url;
 	if (!call.by.at_ms)
-		call.by = deadline_in(10000);
+		call.by = deadline_in(60000);
 	return http_call(f->client, &call, r, NULL);
 }
 
