@@ -147,27 +147,26 @@ static void series(struct buf *b, const struct sim_experiment *e, enum sim_scale
 {
 	size_t n = e->timeline_n[s], every = n / 1200 + 1;
 	bool area = which == SERIES_DEMAND;
-	double last = NAN, edge = 0;
+	double last = NAN, edge = x->from;
 	(void)buf_addf(b, "<path %s d=\"M%.1f %.1f", style, x->from, y->from);
 	for (size_t i = 0; i + every <= n; i += every) {
-		double v = 0, px = at(x, (double)i * SIM_SAMPLE_MS / 3600000);
+		double hours = (double)i * SIM_SAMPLE_MS / 3600000, v = 0, px = at(x, hours);
+		if (hours > x->high)
+			break;
 		for (size_t k = i; k < i + every; k++)
 			v = fmax(v, of(&e->timeline[s][k], which));
 		double py = at(y, fmin(v, y->high));
-		if (!area && py == last)
-			edge = px; /* drawn when it ends */
-		else if (area)
+		edge = px; /* a level line is drawn when it ends */
+		if (area)
 			(void)buf_addf(b, "L%.1f %.1f", px, py);
-		else
+		else if (py != last)
 			(void)buf_addf(b, "H%.1fV%.1f", px, py);
 		last = py;
 	}
-	if (!area)
-		(void)buf_addf(b, "H%.1f", edge);
-	(void)buf_adds(b, area ? "V" : "");
 	if (area)
-		(void)buf_addf(b, "%.1fZ", y->from);
-	(void)buf_adds(b, "\"/>\n");
+		(void)buf_addf(b, "V%.1fZ\"/>\n", y->from);
+	else
+		(void)buf_addf(b, "H%.1f\"/>\n", edge);
 }
 
 static void timeline(struct buf *b, const struct sim_experiment *e, enum sim_scaler s, double shift)
