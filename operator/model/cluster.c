@@ -312,6 +312,10 @@ void model_cluster_free(struct model_cluster *m)
 	for (int role = 0; role < MODEL_ROLES; role++)
 		model_part_release(&m->part[role]);
 	model_part_release(&m->proxy);
+	free(m->owner_name);
+	free(m->fe_name);
+	free(m->fe_ns);
+	free(m->warehouse);
 	json_decref(m->cr);
 	free(m);
 }

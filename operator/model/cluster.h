@@ -70,11 +70,26 @@ struct model_cluster {
 	bool hpa;                 /* autoScalingPolicy is given */
 	struct model_part proxy;  /* starRocksFeProxySpec: nginx, a Deployment */
 	struct model_recovery dr; /* disasterRecovery */
+	/* Whose the objects are: the CR itself, also where name is a warehouse's "<w>-warehouse". */
+	const char *owner_kind;
+	char *owner_name;
+	char *fe_name, *fe_ns; /* the cluster with the FE: this one, unless a warehouse */
+	char *warehouse;       /* its name in SQL; NULL: not one */
 };
 
 /* The CR is copied. -EINVAL names the field and what is allowed. */
 int model_cluster_decode(const json_t *cr, struct model_cluster **ret, struct err *err);
 void model_cluster_free(struct model_cluster *m);
+
+/* ---- warehouses (warehouse.c) ---- */
+bool model_is_warehouse(const json_t *cr);
+/* A StarRocksWarehouse as the compute nodes of a cluster "<w>-warehouse"; cluster: the CR that it belongs to, or
+ * NULL while there is none. */
+int model_warehouse_decode(const json_t *cr, const json_t *cluster, struct model_cluster **ret,
+                           struct err *err);
+/* The name and namespace (both borrowed from cr) of the cluster; NULL when they are no names. */
+const char *model_warehouse_cluster(const json_t *cr, const char **ret_ns);
+char *model_warehouse_sql(const char *name); /* malloc'd: "-" is no letter of SQL names */
 
 /* The text of the role's conf file, once the ConfigMap was read. */
 void model_set_conf(struct model_cluster *m, enum model_role role, struct str text);

@@ -6,6 +6,7 @@
 #include "lib/mysql/client.h"
 #include "operator/observe/ask_priv.h"
 #include "operator/observe/metrics.h"
+#include "operator/observe/warehouse.h"
 
 enum { LOAD_MS = 1000 };
 
@@ -195,6 +196,8 @@ json_t *observe_ask(struct kube_client *kube, struct http_client *http, const js
 	if (rc != 0) {
 		observe_metric_add(OBSERVE_SQL_FAILURES, 1);
 		json_object_set_new(a.answer, "error", json_string(err.msg));
+	} else if (json_object_get(target, "warehouse")) {
+		observe_warehouse_feature(http, target, a.answer);
 	} else if (data_get_bool(target, "engine", false)) {
 		ask_load(&a, http);
 	}

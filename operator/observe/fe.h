@@ -1,6 +1,6 @@
 /* Asks each cluster's FE by itself, and carries out the statements that a step wants sent.
  *
- * One task a cluster, each ask within a deadline. Clusters whose FE answers share a few threads; those whose
+ * One task a cluster (and one a warehouse: warehouse.h), each ask within a deadline. Clusters whose FE answers share a few threads; those whose
  * FE does not are asked by threads of their own, with growing pauses, so that any number of black-holed FEs
  * delays nobody. Thread: safe. Ownership: JSON handed in is copied; answers are the caller's.
  *

@@ -7,6 +7,7 @@
 #include "lib/data/json.h"
 #include "operator/observe/ask_priv.h"
 #include "operator/observe/metrics.h"
+#include "operator/observe/warehouse.h"
 
 enum { STATEMENT_MAX = 1024 };
 
@@ -179,6 +180,11 @@ void observe_carry_out(struct ask *a, struct mysqlc *sql, const json_t *intent)
 	_cleanup_buf_ struct buf text = BUF_INIT(STATEMENT_MAX);
 	_cleanup_mysqlc_result_ struct mysqlc_result result = { 0 };
 	struct err err = ERR_INIT;
+	if (observe_is_warehouse_drop(intent)) {
+		observe_warehouse_drop(a->kube, sql, a->by, a->target, intent, a->config,
+		                       a->answer);
+		return;
+	}
 	if (observe_statement(intent, &text) < 0 || text.overflow || !still_true(a, intent) ||
 	    !database_agrees(a, sql, intent) || !a->config->may_write(a->config->arg))
 		return;

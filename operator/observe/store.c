@@ -70,19 +70,6 @@ void observe_store_free(struct observe_store *s)
 }
 
 /* ---- which cluster an object belongs to ---- */
-static bool owned_by_warehouse(const json_t *o)
-{
-	size_t i;
-	const json_t *r;
-	json_array_foreach(data_get(o, "metadata.ownerReferences"), i, r)
-	{
-		const char *kind = data_get_str(r, "kind");
-		if (kind && strcmp(kind, "StarRocksWarehouse") == 0)
-			return true;
-	}
-	return false;
-}
-
 /* malloc'd, or NULL when it belongs to none. */
 static char *cluster_of(const json_t *o)
 {
@@ -96,7 +83,10 @@ static char *cluster_of(const json_t *o)
 		return NULL;
 	if (strcmp(kind, KUBE_CLUSTER.kind) == 0)
 		return xasprintf("%s/%s", ns, name);
-	if (!owner || owned_by_warehouse(o))
+	/* Its objects carry the name of a cluster that would have been called so. */
+	if (strcmp(kind, KUBE_WAREHOUSE.kind) == 0)
+		return xasprintf("%s/%s-warehouse", ns, name);
+	if (!owner)
 		return NULL;
 	if (strcmp(kind, KUBE_POD.kind) != 0)
 		return xasprintf("%s/%s", ns, owner);
@@ -378,12 +368,15 @@ static const struct item *cr_of(const struct bucket *b)
 	size_t at = 0;
 	const char *id;
 	void *value;
+	const struct item *warehouse = NULL;
 	while (map_next(b->items, &at, &id, &value)) {
 		const struct item *i = value;
 		if (i->text && strncmp(id, "StarRocksCluster/", 17) == 0)
 			return i;
+		if (i->text && strncmp(id, "StarRocksWarehouse/", 19) == 0)
+			warehouse = i;
 	}
-	return NULL;
+	return warehouse;
 }
 
 json_t *observe_store_world(struct observe_store *s, const char *key)

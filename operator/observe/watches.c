@@ -13,6 +13,7 @@ static const struct {
 	bool labelled, metadata_only, optional; /* optional: its CRD may be missing */
 } collections[] = {
 	{ .kind = &KUBE_CLUSTER },
+	{ .kind = &KUBE_WAREHOUSE, .optional = true },
 	{ .kind = &KUBE_STATEFUL_SET, .labelled = true },
 	{ .kind = &KUBE_DEPLOYMENT, .labelled = true },
 	{ .kind = &KUBE_SERVICE, .labelled = true },

@@ -16,7 +16,8 @@ static bool same_str(const json_t *a, const char *path_a, const json_t *b, const
 
 int reconcile_guard_cluster(struct kube_client *kube, const json_t *cr, struct err *err)
 {
-	struct kube_ref ref = { &KUBE_CLUSTER, data_get_str(cr, "metadata.namespace"),
+	struct kube_ref ref = { model_is_warehouse(cr) ? &KUBE_WAREHOUSE : &KUBE_CLUSTER,
+		                data_get_str(cr, "metadata.namespace"),
 		                data_get_str(cr, "metadata.name"), NULL };
 	_cleanup_json_ json_t *live = NULL;
 	int rc = kube_get(kube, &ref, &live, err);

@@ -85,7 +85,7 @@ static json_t *root_secret_of(const struct model_cluster *m)
 	return name ? json_pack("{s:s, s:s}", "name", name, "key", key ? key : "password") : NULL;
 }
 
-static json_t *target_of(const struct reconcile *r, const struct model_cluster *m,
+json_t *reconcile_target(const struct reconcile *r, const struct model_cluster *m,
                          const json_t *world)
 {
 	autofree char *name = render_object_name(m->name, RENDER_FE_SERVICE);
@@ -104,7 +104,7 @@ static json_t *target_of(const struct reconcile *r, const struct model_cluster *
 	                 env ? json_deep_copy(env) : NULL, "root_secret", root_secret_of(m));
 }
 
-static bool any_fe_ready(const json_t *world)
+bool reconcile_any_fe_ready(const json_t *world)
 {
 	size_t i, j;
 	const json_t *pod, *c;
@@ -135,6 +135,8 @@ static int complete_world(struct worker *w, const char *key, struct record *rec,
 	json_object_set_new(world, "applied", json_deep_copy(rec->applied));
 	if (rec->problem)
 		json_object_set_new(world, "problem", json_deep_copy(rec->problem));
+	if (model_is_warehouse(json_object_get(world, "cr")))
+		return reconcile_warehouse_world(w, key, world, ret_target, err);
 	/* A CR that cannot be decoded is the step's to tell. */
 	if (model_cluster_decode(json_object_get(world, "cr"), &m, NULL) < 0)
 		return 0;
@@ -161,8 +163,8 @@ static int complete_world(struct worker *w, const char *key, struct record *rec,
 	json_t *answer = observe_fe_answer(w->r->config.fe, key);
 	if (answer)
 		json_object_set_new(world, "fe", answer);
-	if (any_fe_ready(world) && !m->deleting)
-		*ret_target = target_of(w->r, m, world);
+	if (reconcile_any_fe_ready(world) && !m->deleting)
+		*ret_target = reconcile_target(w->r, m, world);
 	return 0;
 }
 

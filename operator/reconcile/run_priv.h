@@ -56,6 +56,12 @@ int reconcile_write_all(struct worker *w, struct record *rec, const json_t *worl
 int reconcile_write_status(struct worker *w, const json_t *world, const json_t *status,
                            int64_t *ret_wait_ms);
 
+/* For a warehouse: world.cluster, world.conf, world.fe, and whom to ask (run_warehouse.c). */
+int reconcile_warehouse_world(struct worker *w, const char *key, json_t *world, json_t **ret_target,
+                              struct err *err);
+json_t *reconcile_target(const struct reconcile *r, const struct model_cluster *m,
+                         const json_t *world);
+bool reconcile_any_fe_ready(const json_t *world);
 /* What the world says of KEDA (keda.c); NULL where it is not installed or there is no scaler. */
 json_t *reconcile_keda_world(const struct worker *w, const struct record *rec,
                              const struct model_cluster *m);

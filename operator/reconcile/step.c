@@ -352,7 +352,7 @@ static void plan_objects(struct step *s)
 static json_t *plan_of(struct step *s, json_t *status)
 {
 	json_t *plan = json_pack("{s:o, s:o, s:o, s:o}", "writes", s->writes, "intents", s->intents,
-	                         "events", s->events, "status", status);
+	                         "events", s->events, "status", status ? status : json_object());
 	if (s->requeue_ms)
 		json_object_set_new(plan, "requeue_ms", json_integer(s->requeue_ms));
 	if (s->ask_ms)
@@ -391,6 +391,12 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 		json_decref(s.intents);
 		json_decref(s.events);
 		return err_set(err, -EINVAL, "the recorded world has no cr");
+	}
+	if (model_is_warehouse(json_object_get(world, "cr"))) {
+		json_t *flat = reconcile_warehouse(&s, &m);
+		reconcile_transitions(&s, flat);
+		*ret_plan = plan_of(&s, flat);
+		return 0;
 	}
 	if (model_cluster_decode(json_object_get(world, "cr"), &m, &why) < 0) {
 		json_t *invalid = reconcile_status_invalid(world, why.msg);

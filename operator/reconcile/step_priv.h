@@ -148,6 +148,8 @@ void reconcile_ghosts(struct step *s);
 int64_t reconcile_running_on(const json_t *fe, const char *ip);
 /* Machines that come and go below compute nodes (nodes.c); before reconcile_keda(). */
 void reconcile_nodes(struct step *s);
+/* The step of a StarRocksWarehouse: fills s and gives the status; *ret_model is the caller's (warehouse.c). */
+json_t *reconcile_warehouse(struct step *s, struct model_cluster **ret_model);
 /* KEDA's objects for the compute nodes (autoscale.c). */
 void reconcile_keda(struct step *s);
 /* The status as it shall be (status.c). */

@@ -15,9 +15,10 @@ enum { TOKEN_BYTES = 32, LATER_MS = 1000 };
 static const struct kube_kind *kind_of(const char *kind)
 {
 	static const struct kube_kind *const kinds[] = {
-		&KUBE_STATEFUL_SET, &KUBE_DEPLOYMENT,    &KUBE_SERVICE,      &KUBE_HPA, &KUBE_POD,
-		&KUBE_SECRET,       &KUBE_CONFIG_MAP,    &KUBE_INGRESS,      &KUBE_PDB, &KUBE_PVC,
-		&KUBE_CLUSTER,      &KUBE_SCALED_OBJECT, &KUBE_TRIGGER_AUTH, &KUBE_NODE
+		&KUBE_STATEFUL_SET, &KUBE_DEPLOYMENT, &KUBE_SERVICE,    &KUBE_HPA,
+		&KUBE_POD,          &KUBE_SECRET,     &KUBE_CONFIG_MAP, &KUBE_INGRESS,
+		&KUBE_PDB,          &KUBE_PVC,        &KUBE_CLUSTER,    &KUBE_SCALED_OBJECT,
+		&KUBE_TRIGGER_AUTH, &KUBE_NODE,       &KUBE_WAREHOUSE
 	};
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (kind && strcmp(kinds[i]->kind, kind) == 0)
@@ -255,6 +256,23 @@ static int write_annotation(struct worker *w, const struct kube_ref *ref, const 
 	return rc == KUBE_NOT_FOUND || rc == KUBE_CONFLICT ? 0 : rc;
 }
 
+/* Exactly this list, or nothing when the object has changed meanwhile. */
+static int write_finalizers(struct worker *w, const struct kube_ref *ref, const json_t *write,
+                            struct err *err)
+{
+	_cleanup_json_ json_t *live = NULL;
+	_cleanup_json_ json_t *patch =
+		json_pack("{s:{s:s, s:s, s:O}}", "metadata", "uid", data_get_str(write, "uid"),
+	                  "resourceVersion", data_get_str(write, "version"), "finalizers",
+	                  json_object_get(write, "finalizers"));
+	int rc = kube_merge_patch(w->kube, ref, patch, &live, err);
+	if (rc == 0)
+		observe_store_wrote(w->r->config.store,
+		                    observe_watch_of(w->r->config.watches, ref->kind, ref->ns),
+		                    live);
+	return rc == KUBE_NOT_FOUND ? 0 : rc;
+}
+
 static int write_one(struct worker *w, struct record *rec, const json_t *world, const json_t *write,
                      struct err *err)
 {
@@ -284,6 +302,8 @@ static int write_one(struct worker *w, struct record *rec, const json_t *world, 
 		return remove_object(w, rec, &ref, world, write, err);
 	if (strcmp(verb, "cost") == 0)
 		return write_cost(w, &ref, write, err);
+	if (strcmp(verb, "finalizers") == 0)
+		return write_finalizers(w, &ref, write, err);
 	return reconcile_act(w, rec, &ref, write, err);
 }
 
@@ -337,7 +357,8 @@ int reconcile_write_status(struct worker *w, const json_t *world, const json_t *
 	_cleanup_json_ json_t *patch =
 		json_is_object(status) ? reconcile_merge_diff(before ? before : empty, status)
 				       : NULL;
-	struct kube_ref ref = { &KUBE_CLUSTER, data_get_str(cr, "metadata.namespace"),
+	const struct kube_kind *kind = model_is_warehouse(cr) ? &KUBE_WAREHOUSE : &KUBE_CLUSTER;
+	struct kube_ref ref = { kind, data_get_str(cr, "metadata.namespace"),
 		                data_get_str(cr, "metadata.name"), "status" };
 	_cleanup_json_ json_t *live = NULL;
 	struct err err = ERR_INIT;
@@ -350,8 +371,7 @@ int reconcile_write_status(struct worker *w, const json_t *world, const json_t *
 	if (rc == 0) {
 		observe_metric_add(OBSERVE_WRITES_STATUS, 1);
 		observe_store_wrote(w->r->config.store,
-		                    observe_watch_of(w->r->config.watches, &KUBE_CLUSTER, ref.ns),
-		                    live);
+		                    observe_watch_of(w->r->config.watches, kind, ref.ns), live);
 		return 0;
 	}
 	if (rc == KUBE_NOT_FOUND)

@@ -155,7 +155,8 @@ static bool is_set(enum render_object what)
 static json_t *context_of(const struct model_cluster *m)
 {
 	json_t *owner = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b}", "apiVersion", KUBE_CLUSTER.api,
-	                          "kind", KUBE_CLUSTER.kind, "name", m->name, "uid", m->uid,
+	                          "kind", m->owner_kind ? m->owner_kind : KUBE_CLUSTER.kind, "name",
+	                          m->owner_name ? m->owner_name : m->name, "uid", m->uid,
 	                          "controller", 1, "blockOwnerDeletion", 1);
 	return json_pack("{s:s, s:s, s:o, s:O*}", "name", m->name, "namespace", m->ns, "owner",
 	                 owner, "spec", data_get(m->cr, "spec"));

@@ -76,14 +76,21 @@ static void env_user(struct env *e, const json_t *user)
 	}
 }
 
+static char *fe_service(const struct model_cluster *m, enum model_role role)
+{
+	const char *name = m->fe_name ? m->fe_name : m->name;
+	const char *ns = m->fe_ns ? m->fe_ns : m->ns;
+	bool far = role == MODEL_FE || strcmp(ns, m->ns) != 0;
+	return far ? xasprintf("%s-fe-service.%s", name, ns) : xasprintf("%s-fe-service", name);
+}
+
 static json_t *pod_env(const struct model_cluster *m, enum model_role role,
                        const struct render_options *options)
 {
 	const struct model_part *p = &m->part[role];
 	const char *r = MODEL_ROLE_NAME[role];
 	struct env e = { json_array(), options->unsupported_envs };
-	autofree char *service = role == MODEL_FE ? xasprintf("%s-fe-service.%s", m->name, m->ns)
-	                                          : xasprintf("%s-fe-service", m->name);
+	autofree char *service = fe_service(m, role);
 	autofree char *query = xasprintf("%d", m->part[MODEL_FE].ports.query);
 	env_user(&e, p->env);
 	env_field(&e, "POD_NAME", "metadata.name");
@@ -105,6 +112,9 @@ static json_t *pod_env(const struct model_cluster *m, enum model_role role,
 		env_add(&e,
 		        json_pack("{s:s, s:{s:{s:s, s:s}}}", "name", "MYSQL_PWD", "valueFrom",
 		                  "secretKeyRef", "name", secret, "key", key ? key : "password"));
+	/* The image's entrypoint makes the warehouse and joins it. */
+	if (m->warehouse)
+		env_value(&e, "KUBE_STARROCKS_MULTI_WAREHOUSE", m->warehouse);
 	if (m->engine)
 		env_value(&e, "ROOST_TOKEN_FILE", "/etc/roost/token/token");
 	return e.list;

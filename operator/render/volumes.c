@@ -164,7 +164,7 @@ static int add_references(struct lists *l, const struct model_part *p, const jso
  * read-only. */
 static void add_engine(struct lists *l, const struct model_cluster *m, enum model_role role)
 {
-	autofree char *secret = render_object_name(m->name, RENDER_TOKEN);
+	autofree char *secret = render_object_name(m->fe_name ? m->fe_name : m->name, RENDER_TOKEN);
 	if (role == MODEL_CN)
 		add_default(l, &m->part[role], role, "data", "storage");
 	if (m->part[role].read_only_root && !covered(l, "roost-tmp", "/tmp"))
