@@ -238,6 +238,37 @@ def test_a_restart_waits_for_the_window_and_scaling_does_not(plane, plane_namesp
     wait_until("it changes", lambda: image() == "registry.test/be:2", 30)
 
 
+def test_a_fenced_pod_is_kept_and_out_of_service(plane, plane_namespace, plane_start):
+    ns = plane_namespace
+    plane_start()
+    plane.apply([cr(ns, starRocksFeSpec=part(), starRocksBeSpec=part(2), starRocksCnSpec=part(1))])
+    wait_cluster_ready(plane, ns, ("fe", "be", "cn"))
+    pod = plane.get("-n", ns, "pod", "c-be-0")
+    cn = pods(plane, ns, "cn")[0]["metadata"]
+
+    def served(name):
+        slices = plane.get("-n", ns, "endpointslices", "-l", "kubernetes.io/service-name=c-be-service")["items"]
+        return name in {e["targetRef"]["name"] for s in slices for e in s.get("endpoints") or []}
+
+    wait_until("it is served", lambda: served("c-be-0") and served("c-be-1"), 30)
+    plane.kubectl("-n", ns, "patch", "src", "c", "--type=merge", "-p", json.dumps({"spec": {"fence": ["c-be-0", cn["name"]]}}))
+    wait_until("it says so", lambda: "c-be-0" in condition(plane, ns, "Fenced").get("message", ""), 30)
+    wait_until("it is served no more", lambda: not served("c-be-0") and served("c-be-1"), 30)
+    wait_until("another compute node", lambda: {p["metadata"]["name"] for p in pods(plane, ns, "cn")} - {cn["name"]}, 30)
+    # Its set wants it back and cannot have it; the pod itself is as it was.
+    time.sleep(3)
+    kept = plane.get("-n", ns, "pod", "c-be-0")
+    assert kept["metadata"]["uid"] == pod["metadata"]["uid"] and kept["spec"] == pod["spec"]
+    assert [o["kind"] for o in kept["metadata"]["ownerReferences"]] == ["StarRocksCluster"]
+    assert plane.get("-n", ns, "pod", cn["name"])["metadata"]["uid"] == cn["uid"]
+    plane.kubectl("-n", ns, "patch", "src", "c", "--type=merge", "-p", '{"spec": {"fence": null}}')
+    wait_until("it is served again", lambda: served("c-be-0"), 60)
+    wait_until("its set has it back", lambda: [o["kind"] for o in plane.get("-n", ns, "pod", "c-be-0")["metadata"].get(
+        "ownerReferences", [])] == ["StatefulSet"], 60)
+    assert plane.get("-n", ns, "pod", "c-be-0")["metadata"]["uid"] == pod["metadata"]["uid"]
+    wait_cluster_ready(plane, ns, ("fe", "be", "cn"))
+
+
 def test_what_the_operator_says_about_itself(plane, plane_namespace, plane_start, tmp_path):
     ns = plane_namespace
     metrics, probes = free_ports(2)

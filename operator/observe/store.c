@@ -92,8 +92,11 @@ static char *cluster_of(const json_t *o)
 		return xasprintf("%s/%s", ns, owner);
 	/* Pods carry "c-fe" where objects carry "c". */
 	size_t n = strlen(owner), m = component ? strlen(component) : 0;
+	/* A fenced pod ("fe.fenced") is still the cluster's. */
+	if (m > 7 && strcmp(component + m - 7, ".fenced") == 0)
+		m -= 7;
 	if (m == 0 || n <= m + 1 || owner[n - m - 1] != '-' ||
-	    strcmp(owner + n - m, component) != 0)
+	    strncmp(owner + n - m, component, m) != 0)
 		return NULL;
 	return xasprintf("%s/%.*s", ns, (int)(n - m - 1), owner);
 }

@@ -65,12 +65,27 @@ static int orphan(struct worker *w, struct record *rec, const struct kube_ref *r
 	return 0;
 }
 
+/* Out of its set's and Services' selectors, or back; only while it is the pod that was looked at. */
+static int fence(struct worker *w, const struct kube_ref *ref, const json_t *write, struct err *err)
+{
+	_cleanup_json_ json_t *patch = json_pack(
+		"{s:{s:s*, s:s*, s:O, s:{s:s*}}}", "metadata", "uid", data_get_str(write, "uid"),
+		"resourceVersion", data_get_str(write, "version"), "ownerReferences",
+		json_object_get(write, "owners"), "labels", "app.kubernetes.io/component",
+		data_get_str(write, "component"));
+	int rc = kube_merge_patch(w->kube, ref, patch, NULL, err);
+	/* A pod that has just gone is out of service. */
+	return rc == KUBE_NOT_FOUND ? 0 : rc;
+}
+
 int reconcile_act(struct worker *w, struct record *rec, const struct kube_ref *ref,
                   const json_t *write, struct err *err)
 {
 	const char *verb = data_get_str(write, "verb");
 	if (strcmp(verb, "scale") == 0)
 		return scale(w, ref, write, err);
+	if (strcmp(verb, "fence") == 0)
+		return fence(w, ref, write, err);
 	if (strcmp(verb, "grow") == 0)
 		return grow(w, ref, write, err);
 	if (strcmp(verb, "orphan") == 0)

@@ -238,6 +238,10 @@ json_t *reconcile_switch_conditions(struct step *s)
 	if (s->paused)
 		add(list, "Paused", "Paused",
 		    "roost.io/paused is true: nothing is written but this status");
+	if (s->fenced[0]) {
+		autofree char *text = xasprintf("out of service and kept: %s", s->fenced);
+		add(list, "Fenced", "Fenced", text);
+	}
 	if (s->hibernating && !any_pod(s)) {
 		s->asleep = true;
 		add(list, "Hibernated", "Hibernated",

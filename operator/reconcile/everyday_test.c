@@ -169,6 +169,51 @@ static void a_restart_waits_for_the_window(void **state)
 	assert_string_equal(data_get_str(broken, "writes.0.verb"), "apply");
 }
 
+/* ---- fence ---- */
+static void a_fenced_pod_is_kept_out_of_service(void **state)
+{
+	(void)state;
+	_cleanup_json_ json_t *w = settled();
+	data_set(w, "cr.spec.fence", parse("[\"c-be-1\",\"c-cn-0\",\"nobody\"]"));
+	_cleanup_json_ json_t *plan = plan_of(w);
+	assert_int_equal(json_array_size(json_object_get(plan, "writes")), 2);
+	assert_string_equal(data_get_str(plan, "writes.0.verb"), "fence");
+	assert_string_equal(data_get_str(plan, "writes.0.uid"), "c-be-1");
+	assert_string_equal(data_get_str(plan, "writes.0.component"), "be.fenced");
+	assert_string_equal(data_get_str(plan, "writes.0.owners.0.uid"), "u");
+	assert_non_null(event(plan, "Fenced"));
+	/* They are fenced: nothing more to write, the FE forgets the compute node although it lives. */
+	size_t i;
+	json_t *p;
+	json_array_foreach(json_object_get(w, "pods"), i, p)
+	{
+		const char *name = data_get_str(p, "metadata.name");
+		json_t *labels = data_get(p, "metadata.labels");
+		if (strcmp(name, "c-be-1") == 0 || strcmp(name, "c-cn-0") == 0)
+			json_object_set_new(
+				labels, "app.kubernetes.io/component",
+				json_string(name[2] == 'b' ? "be.fenced" : "cn.fenced"));
+		if (strcmp(name, "c-cn-0") == 0)
+			data_set(p, "status.podIP", json_string("10.9.9.9"));
+	}
+	json_object_set_new(w, "fe",
+	                    json_pack("{s:b, s:I, s:[{s:s, s:i, s:b}]}", "ok", 1, "at_ms", NOW_MS,
+	                              "nodes", "host", "10.9.9.9", "port", 9050, "alive", 1));
+	_cleanup_json_ json_t *kept = plan_of(w);
+	assert_int_equal(json_array_size(json_object_get(kept, "writes")), 0);
+	assert_string_equal(data_get_str(kept, "intents.0.do"), "drop_node");
+	assert_string_equal(condition(kept, "Fenced", "message"),
+	                    "out of service and kept: c-be-1, c-cn-0");
+	assert_string_equal(condition(kept, "Ready", "status"), "False");
+	/* And back: a StatefulSet's pod by its label, a Deployment's is replaced already. */
+	json_array_clear(data_get(w, "cr.spec.fence"));
+	_cleanup_json_ json_t *back = plan_of(w);
+	assert_string_equal(data_get_str(back, "writes.0.component"), "be");
+	assert_int_equal(json_array_size(data_get(back, "writes.0.owners")), 0);
+	assert_string_equal(data_get_str(back, "writes.1.verb"), "delete");
+	assert_string_equal(data_get_str(back, "writes.1.name"), "c-cn-0");
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -183,6 +228,7 @@ int main(void)
 		cmocka_unit_test(a_node_that_hangs_holds_the_next_role),
 		cmocka_unit_test(windows),
 		cmocka_unit_test(a_restart_waits_for_the_window),
+		cmocka_unit_test(a_fenced_pod_is_kept_out_of_service),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -415,6 +415,7 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 	plan_objects(&s);
 	reconcile_ghosts(&s);
 	reconcile_tell_order(&s);
+	reconcile_fence(&s);
 	reconcile_password(&s);
 	reconcile_pause(&s);
 	json_t *status = reconcile_status(&s);

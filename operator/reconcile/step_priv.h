@@ -28,6 +28,7 @@ struct step {
 	bool paused, hibernating, resuming, asleep;
 	char held[256]; /* sets whose change waits for the maintenance window, and until when */
 	int64_t held_until_ms;
+	char fenced[256];         /* pods that are out of service by spec.fence */
 	json_t *recovery, *proxy; /* their part of the status, until reconcile_extras_status() */
 	bool want_replication, want_health;   /* what the FE is to be asked besides its lists */
 	enum model_role held_by[MODEL_ROLES]; /* whose change comes first; MODEL_ROLES: nobody's */
@@ -92,6 +93,8 @@ bool reconcile_window_holds(struct step *s, const json_t *live, const json_t *de
 /* Whether pods of this set that are ready have to wait for the window; the status then says so. */
 bool reconcile_window_waits(struct step *s, const json_t *live);
 bool reconcile_window_closed(const json_t *window, int64_t now_ms, int64_t *ret_opens_ms);
+/* Takes pods of spec.fence out of service and back (fence.c). */
+void reconcile_fence(struct step *s);
 /* Tells when the FE takes none of the passwords that are known. */
 void reconcile_password(struct step *s);
 /* [{type, reason, message}] of conditions that are there while they are true. */
