@@ -214,6 +214,11 @@ void reconcile_password(struct step *s)
 		                "root's password is now the one of the Secret");
 	if (data_get_bool(fe, "denied", false))
 		reconcile_trouble(s, "RootPasswordRefused", "%s", error ? error : "access denied");
+	/* Better a cluster that complains than one that is taken for encrypted. */
+	if (json_is_object(data_get(s->m->cr, "spec.tls")))
+		reconcile_trouble(s, "NotBuilt",
+		                  "spec.tls is not built yet: the operator talks to the FE in the "
+		                  "clear");
 }
 
 /* ---- what the status says of them ---- */
