@@ -133,14 +133,16 @@ static int plan(struct planner *p)
 {
 	char why[120] = "";
 	int64_t bytes = 0;
-	bool bucket = false;
+	bool bucket = false, local = wanted_role(p) == META_BE;
 	for (size_t i = 0; i < p->q->n_scans; i++) {
 		const struct plan_table *t = p->q->scans[i].table;
 		coord_dag_version(p->dag, t->id, t->version);
 		bytes += plan_scan_bytes(&p->q->scans[i]);
 		bucket |= t->storage == META_BUCKET;
+		local |= t->storage != META_BUCKET;
 	}
-	if (bucket && plan_count(p, META_CN) == 0) {
+	/* Also rows for a bucket in a cluster of compute nodes alone, scaled to zero: what needs no backend waits. */
+	if ((bucket && plan_count(p, META_CN) == 0) || (!local && p->in->n_nodes == 0)) {
 		p->dag->needs_cn = true;
 		p->dag->slots_cn = 1;
 		return 0;
