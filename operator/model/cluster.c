@@ -23,6 +23,7 @@ static const struct data_field part_fields[] = {
 	PART("livenessProbeFailureSeconds", DATA_INT, liveness_s),
 	PART("readinessProbeFailureSeconds", DATA_INT, readiness_s),
 	PART("terminationGracePeriodSeconds", DATA_INT, grace_s),
+	PART("drainSeconds", DATA_INT, drain_s),
 	PART("configMapInfo.configMapName", DATA_STR, info_map),
 	PART("configMapInfo.resolveKey", DATA_STR, info_key),
 	PART("configMaps", DATA_JSON, config_maps),
@@ -36,6 +37,9 @@ static const struct data_field part_fields[] = {
 	PART("podLabels", DATA_JSON, pod_labels),
 	PART("updateStrategy", DATA_JSON, update_strategy),
 };
+
+/* What a compute node needs beside its running work: the preStop hook, the last reports. */
+enum { STOP_SECONDS = 10 };
 
 static const char *const spec_path[MODEL_ROLES] = { "spec.starRocksFeSpec", "spec.starRocksBeSpec",
 	                                            "spec.starRocksCnSpec" };
@@ -192,8 +196,11 @@ int model_part_decode(const json_t *cr, const char *spec, const char *env, enum 
 	p->replicas = 1;
 	p->startup_s = p->liveness_s = p->readiness_s = -1;
 	p->grace_s = 120;
+	p->drain_s = -1;
 	if (data_decode(j, part_fields, ARRAY_LEN(part_fields), p, err) < 0)
 		return err_wrap(err, "%s", spec);
+	if (p->drain_s >= 0 && !json_is_integer(data_get(j, "terminationGracePeriodSeconds")))
+		p->grace_s = p->drain_s + STOP_SECONDS;
 	p->env = data_get(j, env);
 	if (json_is_null(p->env))
 		p->env = NULL;

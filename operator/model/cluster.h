@@ -36,7 +36,8 @@ struct model_part {
 	bool run_as_non_root, read_only_root;
 	/* -1: not given; 0 removes the probe */
 	int64_t startup_s, liveness_s, readiness_s;
-	int64_t grace_s;
+	int64_t grace_s;           /* terminationGracePeriodSeconds, else made from drainSeconds */
+	int64_t drain_s;           /* of a CN; -1: not given */
 	char *info_map, *info_key; /* configMapInfo */
 	json_t *config_maps, *secrets, *volumes, *sidecars, *lifecycle, *service, *command, *args,
 		*pod_labels, *update_strategy; /* borrowed or NULL */

@@ -66,9 +66,11 @@ static void good_cluster(void **state)
 	               "\"starRocksCnSpec\":{\"image\":\"i\",\"replicas\":2,"
 	               "\"configMaps\":[{\"name\":\"s\",\"mountPath\":"
 	               "\"/opt/starrocks/cn/conf/cn.conf\",\"subPath\":\"k\"}],"
-	               "\"roostAutoscaling\":{\"maxReplicas\":3}}}",
+	               "\"drainSeconds\":300,\"roostAutoscaling\":{\"maxReplicas\":3}}}",
 	               &m, &err),
 		0);
+	assert_int_equal(m->part[MODEL_CN].grace_s, 310);
+	assert_int_equal(m->part[MODEL_FE].grace_s, 120);
 	assert_true(m->engine);
 	assert_false(m->part[MODEL_BE].present);
 	assert_int_equal(m->part[MODEL_FE].replicas, 1);

@@ -214,11 +214,20 @@ void reconcile_password(struct step *s)
 		                "root's password is now the one of the Secret");
 	if (data_get_bool(fe, "denied", false))
 		reconcile_trouble(s, "RootPasswordRefused", "%s", error ? error : "access denied");
+}
+
+/* ---- what the CRD takes and nothing serves yet ---- */
+void reconcile_not_built(struct step *s)
+{
 	/* Better a cluster that complains than one that is taken for encrypted. */
 	if (json_is_object(data_get(s->m->cr, "spec.tls")))
 		reconcile_trouble(s, "NotBuilt",
 		                  "spec.tls is not built yet: the operator talks to the FE in the "
 		                  "clear");
+	if (data_get_int(s->m->cr, "spec.starRocksFeSpec.observers", 0) > 0)
+		reconcile_trouble(s, "NotBuilt",
+		                  "spec.starRocksFeSpec.observers is not built yet: all FEs are "
+		                  "followers");
 }
 
 /* ---- what the status says of them ---- */

@@ -220,6 +220,24 @@ static int setup(void **state)
 	return render_init(NULL);
 }
 
+static void what_is_not_built_is_told_by_name(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *path, *json;
+	} cases[] = {
+		{ "cr.spec.tls", "{\"secretName\":\"s\"}" },
+		{ "cr.spec.starRocksFeSpec.observers", "1" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = settled();
+		data_set(w, cases[i].path, json_loads(cases[i].json, JSON_DECODE_ANY, NULL));
+		_cleanup_json_ json_t *plan = plan_of(w);
+		assert_string_equal(condition(plan, "Degraded", "reason"), "NotBuilt");
+		assert_non_null(strstr(condition(plan, "Degraded", "message"), cases[i].path + 3));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +247,7 @@ int main(void)
 		cmocka_unit_test(windows),
 		cmocka_unit_test(a_restart_waits_for_the_window),
 		cmocka_unit_test(a_fenced_pod_is_kept_out_of_service),
+		cmocka_unit_test(what_is_not_built_is_told_by_name),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);
 }

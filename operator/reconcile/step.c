@@ -417,6 +417,7 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 	reconcile_tell_order(&s);
 	reconcile_fence(&s);
 	reconcile_password(&s);
+	reconcile_not_built(&s);
 	reconcile_pause(&s);
 	json_t *status = reconcile_status(&s);
 	reconcile_extras_status(&s, status);

@@ -97,6 +97,8 @@ bool reconcile_window_closed(const json_t *window, int64_t now_ms, int64_t *ret_
 void reconcile_fence(struct step *s);
 /* Tells when the FE takes none of the passwords that are known. */
 void reconcile_password(struct step *s);
+/* Names what the CR asks for and nothing serves yet. */
+void reconcile_not_built(struct step *s);
 /* [{type, reason, message}] of conditions that are there while they are true. */
 json_t *reconcile_switch_conditions(struct step *s);
 

@@ -74,11 +74,11 @@ static double mean_service_s(const struct source_snapshot *snap)
 static double growth(const struct demand *d, struct policy_state *s, int64_t now)
 {
 	double work_ms = fmin((double)d->waiting * d->service_s * 1000, 1e15);
-	double passed = (double)(now - s->last_ms) / POLICY_GROWTH_MS;
+	double passed = (double)(now - s->last_ms) / (double)POLICY_GROWTH_MS;
 	if (s->queued_ms < 0) /* the first look */
 		s->queued_ms = (int64_t)work_ms;
 	s->queued_ms += (int64_t)((work_ms - (double)s->queued_ms) * (1 - exp(-passed)));
-	return fmax(0, (work_ms - (double)s->queued_ms) / POLICY_GROWTH_MS);
+	return fmax(0, (work_ms - (double)s->queued_ms) / (double)POLICY_GROWTH_MS);
 }
 
 /* What of the waiting work is worth slots of its own: not what the nodes that are there will have done before another
@@ -88,7 +88,7 @@ static double worth_slots(const struct source_limits *l, const struct demand *d,
 {
 	double waiting = (double)d->waiting, grows = growth(d, s, now);
 	double start_s = (double)(s->start_ms + s->warm_ms) / 1000;
-	double span_s = fmax(l->wait_target_s, POLICY_STARTS * start_s);
+	double span_s = fmax(l->wait_target_s, (double)POLICY_STARTS * start_s);
 	if (d->service_s <= 0 || d->service_s >= span_s ||
 	    (d->panic && start_s <= l->wait_target_s))
 		return waiting;

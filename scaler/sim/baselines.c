@@ -39,7 +39,8 @@ static int64_t within(const struct sim_scaling *s, int64_t n)
 static void scrape(struct sim_scaling *s, struct sim_world *w)
 {
 	if (sim_world_ready(w) == 0)
-		s->finished += (double)w->waiting * SIM_SCRAPE_MS / 1000 / CLIENT_RETRY_S;
+		s->finished +=
+			(double)w->waiting * (double)SIM_SCRAPE_MS / 1000 / (double)CLIENT_RETRY_S;
 	if (s->scrapes == SIM_SCRAPES) {
 		for (int i = 1; i < SIM_SCRAPES; i++)
 			s->scraped[i - 1] = s->scraped[i];
@@ -54,7 +55,7 @@ static double rate(const struct sim_scaling *s)
 	if (s->scrapes < 2)
 		return 0;
 	return (s->scraped[s->scrapes - 1] - s->scraped[0]) /
-	       ((double)(s->scrapes - 1) * SIM_SCRAPE_MS / 1000);
+	       ((double)(s->scrapes - 1) * (double)SIM_SCRAPE_MS / 1000);
 }
 
 static double connections(const struct sim_world *w)
@@ -110,7 +111,7 @@ static void cpu_scrape(struct sim_scaling *s, struct sim_world *w)
 		bool again = s->cpu[i].serial == p->serial && p->state == SIM_POD_READY &&
 		             p->ready_ms <= w->now - SIM_SCRAPE_MS;
 		s->cpu[i].percent = again ? 100 * (double)(cpu_ms - s->cpu[i].cpu_ms) /
-		                                    (SIM_SCRAPE_MS * (double)w->pool.slots)
+		                                    ((double)SIM_SCRAPE_MS * (double)w->pool.slots)
 		                          : -1;
 		s->cpu[i].serial = p->serial;
 		s->cpu[i].cpu_ms = cpu_ms;

@@ -86,6 +86,7 @@ void sim_ours_begin(struct sim_scaling *s, struct sim_world *w)
 	s->hpa_config.down.window_ms = 0;
 	sim_loop_add(s, SOURCE_PERIOD_MS, 0, decide);
 	sim_loop_add(s, OPERATOR_MS, 500, patch);
-	sim_loop_add(s, KEDA_POLL_MS, (int64_t)(sim_rng_unit(&r) * KEDA_POLL_MS), poll);
-	sim_loop_add(s, SIM_HPA_SYNC_MS, (int64_t)(sim_rng_unit(&r) * SIM_HPA_SYNC_MS), sync);
+	sim_loop_add(s, KEDA_POLL_MS, (int64_t)(sim_rng_unit(&r) * (double)KEDA_POLL_MS), poll);
+	sim_loop_add(s, SIM_HPA_SYNC_MS, (int64_t)(sim_rng_unit(&r) * (double)SIM_HPA_SYNC_MS),
+	             sync);
 }

@@ -150,7 +150,8 @@ static void series(struct buf *b, const struct sim_experiment *e, enum sim_scale
 	double last = NAN, edge = x->from;
 	(void)buf_addf(b, "<path %s d=\"M%.1f %.1f", style, x->from, y->from);
 	for (size_t i = 0; i + every <= n; i += every) {
-		double hours = (double)i * SIM_SAMPLE_MS / 3600000, v = 0, px = at(x, hours);
+		double hours = (double)i * (double)SIM_SAMPLE_MS / 3600000, v = 0,
+		       px = at(x, hours);
 		if (hours > x->high)
 			break;
 		for (size_t k = i; k < i + every; k++)
@@ -172,8 +173,8 @@ static void series(struct buf *b, const struct sim_experiment *e, enum sim_scale
 static void timeline(struct buf *b, const struct sim_experiment *e, enum sim_scaler s, double shift)
 {
 	struct axis x = { 0, fmax(e->hours, 0.01), LEFT, RIGHT, false };
-	struct axis y = { 0, (double)e->scaler.max + 1, LINE_BOTTOM + shift, LINE_TOP + shift,
-		          false };
+	struct axis y = { 0, (double)e->scaler.max + 1, (double)LINE_BOTTOM + shift,
+		          (double)LINE_TOP + shift, false };
 	char label[160], style[160];
 	(void)snprintf(label, sizeof(label), "%s: nodes over time, first seed", sim_scaler_name(s));
 	text(b, LEFT, y.to - 12, "start", "head", label);

@@ -59,7 +59,7 @@ static void take(struct sim_world *w, struct sim_pod *p, int64_t slots)
 /* Twice as long on a cold cache, as long as written on a warm one. */
 static double slowness(const struct sim_pod *p)
 {
-	return p->work_ms >= SIM_WARM_MS ? 1 : 2 - (double)p->work_ms / SIM_WARM_MS;
+	return p->work_ms >= SIM_WARM_MS ? 1 : 2 - (double)p->work_ms / (double)SIM_WARM_MS;
 }
 
 static uint32_t roomiest(const struct sim_world *w)

@@ -111,7 +111,7 @@ static void constant_with_break(double *w, struct sim_rng *r)
 /* Every hour. */
 static void on_off(double *w, struct sim_rng *r, double hours)
 {
-	double period = PARTS / floor(fmax(hours, 1)), on = sim_rng_between(r, 0.4, 0.6);
+	double period = (double)PARTS / floor(fmax(hours, 1)), on = sim_rng_between(r, 0.4, 0.6);
 	double phase = sim_rng_between(r, 0, period), height = 1;
 	bool noisy = sim_rng_unit(r) < 0.5, was = false;
 	double base = sim_rng_unit(r) < 0.5 ? 0 : sim_rng_between(r, 0.3, 1);
@@ -168,7 +168,7 @@ static void add_query(struct sim_trace *t, int64_t at_ms, struct sim_rng *r)
 /* w: how much of `queries` falls into each part, on any scale. */
 static void add_parts(struct sim_trace *t, const double *w, double queries, struct sim_rng *r)
 {
-	double sum = 0, part_ms = (double)t->length_ms / PARTS;
+	double sum = 0, part_ms = (double)t->length_ms / (double)PARTS;
 	for (int i = 0; i < PARTS; i++)
 		sum += w[i];
 	for (int i = 0; i < PARTS && sum > 0; i++) {
@@ -199,14 +199,14 @@ static void add_tenant(double *sum, double hours, struct sim_rng *r)
 static void add_cab(struct sim_trace *t, double queries, struct sim_rng *r)
 {
 	double sum[PARTS], busiest = PARTS, mean = 1;
-	for (int tries = 0; tries < 100 && busiest > BUSIEST * mean; tries++) {
+	for (int tries = 0; tries < 100 && busiest > (double)BUSIEST * mean; tries++) {
 		memset(sum, 0, sizeof(sum));
 		for (int k = 0; k < TENANTS; k++)
 			add_tenant(sum, (double)t->length_ms / 3600000, r);
 		busiest = mean = 0;
 		for (int i = 0; i < PARTS; i++) {
 			busiest = sum[i] > busiest ? sum[i] : busiest;
-			mean += sum[i] / PARTS;
+			mean += sum[i] / (double)PARTS;
 		}
 	}
 	add_parts(t, sum, queries, r);
