@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from conftest import REPO, TOOLS, run, wait_until
-from fe_double import TOKEN, FeDouble
+from scaler_double import TOKEN, FeDouble
 from test_scaler_cells import Scaler, healthy
 
 BIN = REPO / "build" / "cluster" / "bin"

@@ -15,7 +15,7 @@ import pytest
 
 from conftest import wait_until
 from engine_fixture import BUILD, Process, free_ports
-from fe_double import FAULTS, PASSWORD, PENDING, TOKEN, FeDouble, certificates
+from scaler_double import FAULTS, PASSWORD, PENDING, TOKEN, FeDouble, certificates
 
 MAX_AGE_MS, WANTED = 3000, 5
 CELLS = [(kind, fault) for kind in ("roost", "starrocks") for fault in (*FAULTS, "slow-1")]

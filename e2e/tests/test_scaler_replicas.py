@@ -8,7 +8,7 @@ import time
 import pytest
 
 from conftest import wait_until
-from fe_double import TOKEN, FeDouble
+from scaler_double import TOKEN, FeDouble
 from test_scaler_cells import Scaler, healthy
 
 GAP_S = 1.0
