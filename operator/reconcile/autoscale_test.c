@@ -1,18 +1,8 @@
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include "lib/base/mem.h"
-#include "lib/data/json.h"
-#include "operator/reconcile/step.h"
+#include "operator/reconcile/step_for_tests.h"
 
 enum { HOLD_MS = 45000 };
-#define NOW_MS ((json_int_t)1800000000000)
 
 /* A cluster c whose compute nodes follow the queue between min and max, on a server with KEDA. */
 static json_t *world(int min, int max)
@@ -34,27 +24,9 @@ static void wish(json_t *w, int n, int from, int64_t age_ms)
 	                              NOW_MS - (json_int_t)age_ms, "at_ms", NOW_MS));
 }
 
-static json_t *plan_of(const json_t *w)
-{
-	struct render_options options = { .volume_hash = true };
-	json_t *plan = NULL;
-	struct err err = ERR_INIT;
-	if (reconcile_step(w, &options, &plan, &err) < 0)
-		fail_msg("%s", err.msg);
-	return plan;
-}
-
 static const json_t *write_of(const json_t *plan, const char *verb, const char *kind)
 {
-	size_t i;
-	const json_t *x;
-	json_array_foreach(json_object_get(plan, "writes"), i, x)
-	{
-		if (strcmp(data_get_str(x, "verb"), verb) == 0 &&
-		    strcmp(data_get_str(x, "kind"), kind) == 0)
-			return x;
-	}
-	return NULL;
+	return write_like(plan, verb, kind, NULL);
 }
 
 static void one_trigger_that_only_is_carried_out(void **state)

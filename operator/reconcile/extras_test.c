@@ -1,23 +1,6 @@
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include <cmocka.h>
-
-#include "lib/base/mem.h"
-#include "lib/data/json.h"
-#include "operator/reconcile/step.h"
-
-static json_t *parse(const char *text)
-{
-	json_t *j = NULL;
-	struct err err = ERR_INIT;
-	if (data_json_parse(str_of(text), &j, &err) < 0)
-		fail_msg("%s in %s", err.msg, text);
-	return j;
-}
+#include "operator/reconcile/step_for_tests.h"
 
 static json_t *world(const char *spec)
 {
@@ -37,40 +20,14 @@ static void add_pod(json_t *w, const char *role, const char *name, const char *e
 	json_array_append_new(json_object_get(w, "pods"), pod);
 }
 
-static json_t *plan_of(const json_t *w)
-{
-	struct render_options options = { .volume_hash = true };
-	json_t *plan = NULL;
-	struct err err = ERR_INIT;
-	if (reconcile_step(w, &options, &plan, &err) < 0)
-		fail_msg("%s", err.msg);
-	return plan;
-}
-
 static bool applies(const json_t *plan, const char *kind, const char *name)
 {
-	size_t i;
-	const json_t *x;
-	json_array_foreach(json_object_get(plan, "writes"), i, x)
-	{
-		if (strcmp(data_get_str(x, "verb"), "apply") == 0 &&
-		    strcmp(data_get_str(x, "kind"), kind) == 0 &&
-		    strcmp(data_get_str(x, "name"), name) == 0)
-			return true;
-	}
-	return false;
+	return write_like(plan, "apply", kind, name);
 }
 
 static const char *reason(const json_t *plan, const char *type)
 {
-	size_t i;
-	const json_t *c;
-	json_array_foreach(data_get(plan, "status.conditions"), i, c)
-	{
-		if (strcmp(data_get_str(c, "type"), type) == 0)
-			return data_get_str(c, "reason");
-	}
-	return "";
+	return condition(plan, type, "reason");
 }
 
 #define NO_ENV "{\"name\":\"A\",\"value\":\"7\"}"

@@ -1,26 +1,6 @@
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include "lib/base/mem.h"
-#include "lib/data/json.h"
-#include "operator/reconcile/step.h"
-
-#define NOW_MS ((json_int_t)1800000000000)
-
-static json_t *parse(const char *text)
-{
-	json_t *j = NULL;
-	struct err err = ERR_INIT;
-	if (data_json_parse(str_of(text), &j, &err) < 0)
-		fail_msg("%s in %s", err.msg, text);
-	return j;
-}
+#include "operator/reconcile/step_for_tests.h"
 
 /* One compute node c-cn-0 on machine m with a startup taint, KEDA there. */
 static json_t *world(void)
@@ -51,26 +31,9 @@ static void running(json_t *w, int n)
 	                              "10.0.0.9", "running", n));
 }
 
-static json_t *plan_of(const json_t *w)
-{
-	struct render_options options = { .volume_hash = true };
-	json_t *plan = NULL;
-	struct err err = ERR_INIT;
-	if (reconcile_step(w, &options, &plan, &err) < 0)
-		fail_msg("%s", err.msg);
-	return plan;
-}
-
 static const json_t *write_of(const json_t *plan, const char *verb)
 {
-	size_t i;
-	const json_t *x;
-	json_array_foreach(json_object_get(plan, "writes"), i, x)
-	{
-		if (strcmp(data_get_str(x, "verb"), verb) == 0)
-			return x;
-	}
-	return NULL;
+	return write_like(plan, verb, NULL, NULL);
 }
 
 static const char *paused(const json_t *plan)

@@ -4,30 +4,10 @@
 #ifndef ROOST_OPERATOR_RECONCILE_TESTWORLD_H
 #define ROOST_OPERATOR_RECONCILE_TESTWORLD_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "lib/base/clock.h"
-#include "lib/base/mem.h"
-#include "lib/data/json.h"
-#include "operator/reconcile/step.h"
-
-enum { NOW = 1800000000 };
-#define NOW_MS ((json_int_t)NOW * 1000)
+#include "operator/reconcile/step_for_tests.h"
 
 /* ---- making worlds ---- */
-static inline json_t *parse(const char *text)
-{
-	json_t *j = NULL;
-	struct err err = ERR_INIT;
-	if (data_json_parse(str_of(text), &j, &err) < 0)
-		fail_msg("%s in %s", err.msg, text);
-	return j;
-}
 
 /* A cluster c of fe, be and cn replicas; -1: no such spec. */
 static inline json_t *world(int fe, int be, int cn)
@@ -47,27 +27,9 @@ static inline json_t *world(int fe, int be, int cn)
 	return w;
 }
 
-static inline json_t *plan_of(const json_t *w)
-{
-	struct render_options options = { .volume_hash = true };
-	json_t *plan = NULL;
-	struct err err = ERR_INIT;
-	if (reconcile_step(w, &options, &plan, &err) < 0)
-		fail_msg("%s", err.msg);
-	return plan;
-}
-
 static inline const json_t *write_of(const json_t *plan, const char *verb, const char *name)
 {
-	size_t i;
-	const json_t *x;
-	json_array_foreach(json_object_get(plan, "writes"), i, x)
-	{
-		if (strcmp(data_get_str(x, "verb"), verb) == 0 &&
-		    strcmp(data_get_str(x, "name"), name) == 0)
-			return x;
-	}
-	return NULL;
+	return write_like(plan, verb, NULL, name);
 }
 
 /* What the server would hold after the plan's applies; digests as the writer files them. */
@@ -143,18 +105,6 @@ static inline void set_fe(json_t *w, int64_t age_ms, const char *rows)
 	json_object_set_new(fe, "at_ms", json_integer(NOW_MS - age_ms));
 	json_object_set_new(fe, "since_ms", json_integer(NOW_MS - 60000));
 	json_object_set_new(w, "fe", fe);
-}
-
-static inline const char *condition(const json_t *plan, const char *type, const char *field)
-{
-	size_t i;
-	const json_t *c;
-	json_array_foreach(data_get(plan, "status.conditions"), i, c)
-	{
-		if (strcmp(data_get_str(c, "type"), type) == 0)
-			return data_get_str(c, field);
-	}
-	return "";
 }
 
 static inline json_t *object_of(const json_t *w, const char *key)

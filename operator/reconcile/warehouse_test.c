@@ -1,25 +1,8 @@
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include <cmocka.h>
+#include "operator/reconcile/step_for_tests.h"
 
-#include "lib/base/mem.h"
-#include "lib/data/json.h"
-#include "operator/reconcile/step.h"
-
-#define NOW_MS "1800000000000"
-
-static json_t *parse(const char *text)
-{
-	json_t *j = NULL;
-	struct err err = ERR_INIT;
-	if (data_json_parse(str_of(text), &j, &err) < 0)
-		fail_msg("%s in %s", err.msg, text);
-	return j;
-}
+#define NOW_TEXT "1800000000000"
 
 /* Warehouse w-x of cluster c; the FE is ready, runs shared-data and offers warehouses. */
 static json_t *world(void)
@@ -33,43 +16,19 @@ static json_t *world(void)
 		"\"cluster\":{\"ready\":true,\"cr\":{\"metadata\":{\"name\":\"c\","
 		"\"namespace\":\"n\",\"uid\":\"cu\",\"generation\":7},\"spec\":{}}},"
 		"\"conf\":{\"fe\":\"run_mode = shared_data\\nquery_port = 9031\\n\"},"
-		"\"fe\":{\"ok\":true,\"at_ms\":" NOW_MS ",\"multi_warehouse\":true},"
-		"\"objects\":{},\"pods\":[],\"applied\":{},\"token\":true,\"now_ms\":" NOW_MS "}");
-}
-
-static json_t *plan_of(const json_t *w)
-{
-	struct render_options options = { .volume_hash = true };
-	json_t *plan = NULL;
-	struct err err = ERR_INIT;
-	if (reconcile_step(w, &options, &plan, &err) < 0)
-		fail_msg("%s", err.msg);
-	return plan;
+		"\"fe\":{\"ok\":true,\"at_ms\":" NOW_TEXT ",\"multi_warehouse\":true},"
+		"\"objects\":{},\"pods\":[],\"applied\":{},\"token\":true,\"now_ms\":" NOW_TEXT
+		"}");
 }
 
 static const json_t *write_of(const json_t *plan, const char *verb, const char *kind)
 {
-	size_t i;
-	const json_t *x;
-	json_array_foreach(json_object_get(plan, "writes"), i, x)
-	{
-		if (strcmp(data_get_str(x, "verb"), verb) == 0 &&
-		    strcmp(data_get_str(x, "kind"), kind) == 0)
-			return x;
-	}
-	return NULL;
+	return write_like(plan, verb, kind, NULL);
 }
 
 static const char *degraded(const json_t *plan)
 {
-	size_t i;
-	const json_t *c;
-	json_array_foreach(data_get(plan, "status.conditions"), i, c)
-	{
-		if (strcmp(data_get_str(c, "type"), "Degraded") == 0)
-			return data_get_str(c, "reason");
-	}
-	return "";
+	return condition(plan, "Degraded", "reason");
 }
 
 static void its_nodes_are_made(void **state)

@@ -4,29 +4,9 @@
 #ifndef ROOST_OPERATOR_RECONCILE_WORLD_FOR_TESTS_H
 #define ROOST_OPERATOR_RECONCILE_WORLD_FOR_TESTS_H
 
-/* 2027-01-15T08:00:00Z, a Friday. */
-enum { NOW = 1800000000 };
-#define NOW_MS ((json_int_t)NOW * 1000)
+#include "operator/reconcile/step_for_tests.h"
 
 /* ---- making worlds ---- */
-static inline json_t *parse(const char *text)
-{
-	json_t *j = NULL;
-	struct err err = ERR_INIT;
-	if (data_json_parse(str_of(text), &j, &err) < 0)
-		fail_msg("%s in %s", err.msg, text);
-	return j;
-}
-
-static inline json_t *plan_of(const json_t *w)
-{
-	struct render_options options = { .volume_hash = true };
-	json_t *plan = NULL;
-	struct err err = ERR_INIT;
-	if (reconcile_step(w, &options, &plan, &err) < 0)
-		fail_msg("%s", err.msg);
-	return plan;
-}
 
 /* What the server would hold after the plan's writes. */
 static inline void accept_plan(json_t *w, const json_t *plan)
@@ -122,18 +102,6 @@ static inline json_t *settled(void)
 	for (int i = 0; i < 3; i++)
 		go(w);
 	return w;
-}
-
-static inline const char *condition(const json_t *plan, const char *type, const char *field)
-{
-	size_t i;
-	const json_t *c;
-	json_array_foreach(data_get(plan, "status.conditions"), i, c)
-	{
-		if (strcmp(data_get_str(c, "type"), type) == 0)
-			return data_get_str(c, field);
-	}
-	return "";
 }
 
 static inline const json_t *event(const json_t *plan, const char *reason)
