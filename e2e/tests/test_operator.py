@@ -1,4 +1,4 @@
-"""The operator on a real API server, with pods that only sleep: objects, order, healing, status, adoption.
+"""The operator on a real node, with pods that only sleep: objects, order, healing, status (adoption: test_adoption.py).
 
 The programs in the pods are the pause image: what a set of pods does with the operator's objects is Kubernetes' part,
 and what an FE answers is covered by operator/reconcile/step_test.c and by the main job.
@@ -7,12 +7,9 @@ and what an FE answers is covered by operator/reconcile/step_test.c and by the m
 import json
 
 import pytest
-import yaml
 
 from conftest import REPO, run, wait_until
 from operator_fixture import OPERATOR, PAUSE, condition, cr, operators, part, wait_ready
-
-TESTDATA = REPO / "operator" / "render" / "testdata"
 
 
 @pytest.fixture(scope="session")
@@ -98,47 +95,6 @@ def test_the_schema_refuses_in_words(cluster, crds, namespace, patch, says):
     done = run(REPO / "e2e" / "cluster" / "kubectl", "-n", namespace, "patch", "src", "c", "--type=merge", "-p",
                json.dumps({"spec": patch}), check=False)
     assert done.returncode != 0 and says in done.stderr
-
-
-@pytest.mark.parametrize("case", sorted(p.name for p in TESTDATA.iterdir() if p.name != "engine"))
-def test_upstreams_sets_are_taken_over_untouched(cluster, namespace, start, case):
-    """Objects as upstream's operator left them, then ours: neither generation nor revision of a set may move."""
-    resource = next(yaml.safe_load_all((TESTDATA / case / "cr.yaml").read_text()))
-    name = resource["metadata"]["name"]
-    resource["metadata"] = {"name": name, "namespace": namespace}
-    cluster.apply([resource])
-    uid = cluster.get("-n", namespace, "src", name)["metadata"]["uid"]
-    for o in yaml.safe_load_all((TESTDATA / case / "want.yaml").read_text()):
-        o["metadata"]["namespace"] = namespace
-        o["metadata"]["ownerReferences"][0]["uid"] = uid
-        if o["kind"] == "Service":
-            o["spec"] = {k: v for k, v in o["spec"].items() if k != "clusterIPs" and (k != "clusterIP" or v == "None")}
-            for port in o["spec"]["ports"]:
-                port.pop("nodePort", None)
-        if o["kind"] == "StatefulSet":
-            template = o["spec"]["template"]
-            template["metadata"]["namespace"] = namespace
-            for env in template["spec"]["containers"][0]["env"]:
-                if env["name"] == "FE_SERVICE_NAME" and "." in env["value"]:
-                    env["value"] = env["value"].split(".")[0] + "." + namespace
-        cluster.kubectl("create", "--field-manager=manager", "-f", "-", stdin=json.dumps(o))
-
-    def sets():
-        found = cluster.get("-n", namespace, "sts")["items"]
-        if not all(s["status"].get("updateRevision") for s in found):
-            return None
-        return {s["metadata"]["name"]: (s["metadata"]["generation"], s["status"]["updateRevision"]) for s in found}
-
-    before = wait_until("the sets have revisions", sets)
-    operator = start()
-
-    def ours(s):
-        return any(f["manager"] == "roost-operator" for f in s["metadata"]["managedFields"])
-
-    wait_until("ours holds the sets", lambda: all(map(ours, cluster.get(
-        "-n", namespace, "sts", "--show-managed-fields")["items"])), 30)
-    operator.stop()
-    assert sets() == before
 
 
 def test_one_leads_and_another_takes_over(cluster, namespace, start):
