@@ -6,13 +6,14 @@
 
 #include "engine/plan/ast.h"
 #include "engine/plan/functions.h"
+#include "engine/sql/lex.h"
 #include "engine/sqlerr.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/data/json.h"
 
 /* JOINS_MAX: planning two hundred takes a worker's planner, which all its queries share, half a minute. */
-enum { CHILDREN_MAX = 10000, JOINS_MAX = 100 };
+enum { JOINS_MAX = 100 };
 
 struct allow {
 	int joins;
@@ -311,12 +312,12 @@ static int allow_children(struct allow *a, const json_t *e)
 {
 	size_t n = json_array_size(json_object_get(e, "children"));
 	size_t m = json_array_size(json_object_get(e, "arguments"));
-	if (n <= CHILDREN_MAX + 1 && m <= CHILDREN_MAX) /* the left side of IN is a child */
+	if (n <= SQL_ITEMS_MAX + 1 && m <= SQL_ITEMS_MAX) /* the left side of IN is a child */
 		return 0;
 	return err_set(a->err, SQL_ERR(1064),
 	               "Getting analyzing error. Detail message: Expression child number %zu "
 	               "exceeded the maximum %d.",
-	               n > m ? n : m, CHILDREN_MAX);
+	               n > m ? n : m, SQL_ITEMS_MAX);
 }
 
 static int allow_expression(struct allow *a, json_t *e, json_t **ret_new)
@@ -390,11 +391,11 @@ static int allow_plain(struct allow *a, json_t *v, const char *keys)
 static int allow_table(struct allow *a, json_t *t)
 {
 	size_t rows = json_array_size(json_object_get(t, "values"));
-	if (rows > CHILDREN_MAX)
+	if (rows > SQL_ITEMS_MAX)
 		return err_set(a->err, SQL_ERR(1064),
 		               "Getting syntax error. Detail message: The inserted rows are %zu "
 		               "exceeded the maximum limit %d (a Stream Load has none).",
-		               rows, CHILDREN_MAX);
+		               rows, SQL_ITEMS_MAX);
 	a->joins += strcmp(ast_type(t), "JOIN") == 0;
 	if (a->joins > JOINS_MAX)
 		return err_set(a->err, SQL_ERR(1116),
