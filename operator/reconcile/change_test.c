@@ -4,12 +4,6 @@
 #include "operator/reconcile/testworld.h"
 #include "operator/reconcile/step_priv.h"
 
-static int setup(void **state)
-{
-	(void)state;
-	return render_init(NULL);
-}
-
 static void tags_are_versions(void **state)
 {
 	(void)state;

@@ -214,12 +214,6 @@ static void a_fenced_pod_is_kept_out_of_service(void **state)
 	assert_string_equal(data_get_str(back, "writes.1.name"), "c-cn-0");
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	return render_init(NULL);
-}
-
 static void what_is_not_built_is_told_by_name(void **state)
 {
 	(void)state;

@@ -173,13 +173,6 @@ static void recovery_without_a_snapshot_changes_nothing(void **state)
 	assert_true(applies(other, "StatefulSet", "c-fe"));
 }
 
-static int setup(void **state)
-{
-	struct err err = ERR_INIT;
-	(void)state;
-	return render_init(&err);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

@@ -267,12 +267,6 @@ static void a_pod_that_is_over_claims_no_node(void **state)
 	}
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	return render_init(NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

@@ -191,12 +191,6 @@ static void events_mark_transitions_only(void **state)
 	assert_non_null(event(good, "Ready"));
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	return render_init(NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

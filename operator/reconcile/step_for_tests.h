@@ -39,6 +39,14 @@ static inline json_t *plan_of(const json_t *w)
 	return plan;
 }
 
+/* Of a group: the templates are parsed once. */
+static inline int setup(void **state)
+{
+	struct err err = ERR_INIT;
+	(void)state;
+	return render_init(&err);
+}
+
 /* The first write of that verb; name and kind may be NULL: any. */
 static inline const json_t *write_like(const json_t *plan, const char *verb, const char *kind,
                                        const char *name)

@@ -255,12 +255,6 @@ static void differences_are_merge_patches(void **state)
 	assert_string_equal(text, "{\"gone\":null,\"new\":3,\"o\":{\"y\":[2]}}");
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	return render_init(NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

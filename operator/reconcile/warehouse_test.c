@@ -206,13 +206,6 @@ static void upstreams_set_is_freed_and_goes(void **state)
 	assert_non_null(write_of(gone, "delete", "StatefulSet"));
 }
 
-static int setup(void **state)
-{
-	struct err err = ERR_INIT;
-	(void)state;
-	return render_init(&err);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
