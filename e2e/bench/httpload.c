@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -120,6 +121,15 @@ static uint32_t at(double share)
 	return n_samples ? samples[(size_t)((double)(n_samples - 1) * share)] : 0;
 }
 
+/* Waits for answers until the next request is due; a whole millisecond, epoll_wait's unit, would be the client's latency. */
+static int await(int epoll, struct epoll_event *events, int max, int64_t due_us)
+{
+	int64_t us = due_us - now_us();
+	us = us < 0 ? 0 : us > 1000 ? 1000 : us;
+	struct timespec t = { .tv_nsec = us * 1000 };
+	return epoll_pwait2(epoll, events, max, &t, NULL);
+}
+
 static void run(int port, int64_t rate, int64_t seconds)
 {
 	int epoll = epoll_create1(0);
@@ -131,13 +141,14 @@ static void run(int port, int64_t rate, int64_t seconds)
 		(void)epoll_ctl(epoll, EPOLL_CTL_ADD, conns[i].fd, &e);
 	}
 	for (int64_t now = now_us(); now < end; now = now_us()) {
-		int64_t wanted = rate ? (now - start) * rate / 1000000 : INT64_MAX;
+		int64_t wanted = rate ? (now - start) * rate / 1000000 + 1 : INT64_MAX;
 		for (int i = 0; i < n_conns && issued < wanted; i++)
 			if (!conns[i].busy) {
 				ask(&conns[i], rate ? start + issued * 1000000 / rate : now_us());
 				issued++;
 			}
-		int n = epoll_wait(epoll, events, 256, 1);
+		int64_t due = rate ? start + issued * 1000000 / rate : now + 1000;
+		int n = await(epoll, events, 256, due);
 		for (int i = 0; i < n; i++)
 			(void)take(events[i].data.ptr, port, epoll);
 	}
@@ -159,6 +170,7 @@ int main(int argc, char **argv)
 	n_conns = (int)strtol(argv[4], NULL, 10);
 	if (n_conns < 1 || n_conns > CONNECTIONS_MAX)
 		return 2;
+	(void)prctl(PR_SET_TIMERSLACK, 1UL);
 	conns = calloc((size_t)n_conns, sizeof(conns[0]));
 	samples = calloc(SAMPLES_MAX, sizeof(samples[0]));
 	request_len = (size_t)snprintf(

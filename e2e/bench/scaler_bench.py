@@ -142,8 +142,11 @@ class Loris:
         return s
 
     def drip(self, port):
+        os.nice(10)  # this thread alone: what it takes of a core must not be read as the server's latency
         while not self.stop:
             for i, s in enumerate(self.sockets):
+                if i % 10 == 0:
+                    time.sleep(0.01)
                 try:
                     s.sendall(b"X-a: b\r\n")
                     if s.recv(1, socket.MSG_DONTWAIT) == b"":
@@ -154,7 +157,6 @@ class Loris:
                     self.cut += 1
                     s.close()
                     self.sockets[i] = self.dial(port)
-            time.sleep(1)
 
     def close(self):
         self.stop = True
@@ -187,29 +189,47 @@ def throughput(folder, fe, seconds, rows):
         say(f"{server.name}: {runs}")
         rows.append((f"requests/s, 64 keep-alive connections, one core: {server.name}",
                      f"{per_cpu:,.0f} per second of its CPU time; {rps:,.0f} by the clock, p99 {p99:.1f} ms, RssAnon {server.anon_kib() / 1024:.1f} MiB"))
-    for server, _ in servers[1:]:
-        server.stop()
-    return servers[0][0]
+    servers[1][0].stop()
+    return servers[0][0], servers[2][0]
 
 
-def p(result):
-    total = result["ok"] + result["unavailable"]
-    return (f"p50 {result['p50_us'] / 1000:.2f} ms, p99 {result['p99_us'] / 1000:.2f} ms, p99.9 {result['p999_us'] / 1000:.1f} ms "
-            f"({total:,} answers, {result['unavailable']:,} of them 503, {result['broken']} broken off)")
+def p(runs):
+    """The median of several runs, each figure for itself."""
+    def ms(key):
+        return statistics.median(r[key] for r in runs) / 1000
+    answers, refused, broken = (sum(r[k] for r in runs) for k in ("ok", "unavailable", "broken"))
+    return (f"p50 {ms('p50_us'):.2f} ms, p99 {ms('p99_us'):.2f} ms, p99.9 {ms('p999_us'):.1f} ms ({answers + refused:,} answers, "
+            f"{refused:,} of them 503, {broken} broken off)")
 
 
-def trouble(server, fe, seconds, rows):
-    rows.append(("2,000 requests/s open loop", p(load(server, 64, 2000, seconds))))
-    loris = Loris(server.port, 1000)
-    time.sleep(2)
-    rows.append(("the same with 1,000 slow-loris sockets", p(load(server, 64, 2000, seconds)) + f", {loris.cut:,} of theirs cut"))
-    loris.close()
-    for pid in fe.pids():
-        os.kill(pid, signal.SIGSTOP)
-    time.sleep(1)
-    rows.append(("the same with every FE stalled", p(load(server, 64, 2000, seconds + 5))))
-    for pid in fe.pids():
-        os.kill(pid, signal.SIGCONT)
+def trouble(server, still, fe, seconds, rows):
+    """Open loops in quiet and in trouble, round by round, each with nginx's static file right after it: the machine's own noise."""
+    names = ["2,000 requests/s open loop", "the same with 1,000 slow-loris sockets", "the same with every FE stalled"]
+    got = {name: ([], []) for name in names}
+    cut = 0
+
+    def pair(name):
+        got[name][0].append(load(server, 64, 2000, seconds))
+        got[name][1].append(load(still, 64, 2000, seconds, "/d"))
+
+    for _ in range(5):
+        pair(names[0])
+        loris = Loris(server.port, 1000)
+        time.sleep(2)
+        pair(names[1])
+        cut += loris.cut
+        loris.close()
+        for pid in fe.pids():
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(1)
+        pair(names[2])
+        for pid in fe.pids():
+            os.kill(pid, signal.SIGCONT)
+        time.sleep(1)
+    for name in names:
+        ours, theirs = got[name]
+        sockets = f", {cut:,} sockets cut" if name == names[1] else ""
+        rows.append((f"{name}, median of 5", f"{p(ours)}{sockets}; nginx static in the same minutes {p(theirs)}"))
 
 
 def age_text(age):
@@ -251,9 +271,10 @@ def main():
     say("clients are built")
     fe, rows = nginx(folder, "fe", LOAD, "/api/roost/load"), []
     before = os.getloadavg()[0]
-    server = throughput(folder, fe, args.seconds, rows)
-    trouble(server, fe, args.seconds, rows)
+    server, still = throughput(folder, fe, args.seconds, rows)
+    trouble(server, still, fe, args.seconds, rows)
     server.stop()
+    still.stop()
     say(rows)
     memory(folder, fe, rows, args.pools)
     fe.stop()

@@ -12,6 +12,9 @@
 #include "lib/net/http_server_priv.h"
 
 enum { SWEEP_MS = 250, LINGER_MS = 2000, LINGERS_MAX = 64, DRAIN_ROUND = 16 };
+/* A thousand idle peers that came together are late together; the thread that closes them also answers others, so they
+ * are cut few at a time. */
+enum { CUT_ROUND = 16, CUT_PAUSE_MS = 5 };
 
 struct drained {
 	int fd;
@@ -28,19 +31,23 @@ struct http_sweeper {
 	size_t n;
 };
 
-/* Cuts late connections; whether there are any connections at all. */
-static bool cut_late(struct http_server *s)
+/* Cuts late connections; milliseconds to the next look, -1: none is open. */
+static int cut_late(struct http_server *s)
 {
 	int64_t now = clock_mono_ms();
+	int cut = 0;
 	(void)pthread_mutex_lock(&s->lock);
-	for (struct http_conn *c = s->conns; c; c = c->next) {
+	for (struct http_conn *c = s->conns; c && cut < CUT_ROUND; c = c->next) {
 		int64_t at = atomic_load(&c->cut_at_ms);
-		if (at && now >= at)
-			(void)shutdown(c->fd, SHUT_RDWR); /* its own thread then closes it */
+		/* 0: cut once; its own thread then closes it. */
+		if (at && now >= at && atomic_compare_exchange_strong(&c->cut_at_ms, &at, 0)) {
+			(void)shutdown(c->fd, SHUT_RDWR);
+			cut++;
+		}
 	}
-	bool any = s->conns != NULL;
+	int next = !s->conns ? -1 : cut == CUT_ROUND ? CUT_PAUSE_MS : SWEEP_MS;
 	(void)pthread_mutex_unlock(&s->lock);
-	return any;
+	return next;
 }
 
 /* Whether the peer may send more. */
@@ -82,9 +89,9 @@ static void *sweep(void *arg)
 	struct pollfd p[LINGERS_MAX + 1];
 	while (!atomic_load(&w->stop)) {
 		nfds_t n = drain_lingers(w, p + 1);
-		bool any = cut_late(w->server);
+		int next_ms = cut_late(w->server);
 		p[0] = (struct pollfd){ w->wake_fd, POLLIN, 0 };
-		(void)poll(p, n + 1, any || n ? SWEEP_MS : -1);
+		(void)poll(p, n + 1, next_ms < 0 && n ? SWEEP_MS : next_ms);
 		uint64_t count = 0;
 		if (p[0].revents)
 			(void)!read(w->wake_fd, &count, sizeof(count));
