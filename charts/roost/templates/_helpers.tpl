@@ -74,11 +74,6 @@ capabilities: {drop: [ALL]}
 - apiGroups: [""]
   resources: [events]
   verbs: [list, create, patch]
-{{- if .Values.operator.watchNodes }}
-- apiGroups: [""]
-  resources: [pods]
-  verbs: [delete]
-{{- end }}
 {{- end -}}
 
 {{- define "roost.scalerRules" -}}
