@@ -44,10 +44,20 @@ struct fe {
 static void on_change(void *arg)
 {
 	struct fe *fe = arg;
-	int be = 0, cn = 0;
-	cluster_slots(fe->cluster, &be, &cn);
-	log_info("slots be=%d cn=%d", be, cn);
-	admit_set_capacity(fe->admit, be, cn);
+	size_t n = 0, n_slots = 0;
+	int sum[2] = { 0, 0 };
+	autofree struct cluster_node *all =
+		cluster_list(fe->cluster, 1u << META_BE | 1u << META_CN, &n);
+	autofree struct admit_node *nodes = xcalloc(n + 1, sizeof(*nodes));
+	for (size_t i = 0; i < n; i++) {
+		if (!all[i].alive || all[i].draining)
+			continue;
+		bool cn = all[i].role == META_CN;
+		nodes[n_slots++] = (struct admit_node){ all[i].id, cn, all[i].slots };
+		sum[cn] += all[i].slots;
+	}
+	log_info("slots be=%d cn=%d", sum[0], sum[1]);
+	admit_set_nodes(fe->admit, nodes, n_slots);
 }
 
 static void get_stats(void *arg, struct front_stats *ret)

@@ -1,5 +1,5 @@
-"""The admission queue on a small engine: many clients and few slots give no failure, queries without a compute node wait
-for one, and a node that somebody is about to take away is marked (POST /api/roost/drain) and gets no more work."""
+"""The admission queue on a small engine: many clients and few slots give no failure and no node more tasks than it has
+slots, queries without a compute node wait for one, a new one has work at once, and a node that somebody is about to take away is marked (POST /api/roost/drain) and gets no more work."""
 
 import json
 import os
@@ -46,6 +46,18 @@ def draining(engine):
     return {n["id"]: n["draining"] for n in engine.load_document()["nodes"]}
 
 
+def metric(engine, name, series):
+    """A worker's own number."""
+    status, _, body = call(int(engine.conf(name)["be_http_port"]), "GET", "/metrics")
+    assert status == 200, body
+    return sum(float(line.split()[-1]) for line in body.splitlines() if line.split("{")[0].split(" ")[0] == series)
+
+
+def at_once(engine):
+    """How many tasks each worker ran at once at most, as it counted them itself."""
+    return {name: metric(engine, name, "roost_tasks_running_max") for name in engine.addresses}
+
+
 class Client(threading.Thread):
     """One statement on a connection of its own; .rows or .error."""
 
@@ -80,7 +92,23 @@ def test_many_clients_and_few_slots(engine):
     print(f"{CLIENTS} clients at once, {len(failed)} failed, {len(wrong)} wrong, {most} waiting at most")
     assert not failed and not wrong, (failed[:3], wrong[:3])
     assert most > 8, "nobody had to wait: the queue was not tried"
+    assert at_once(engine) == {"be0": 1, "cn0": 1, "cn1": 1}, "a node ran more tasks than it has slots, or none"
     engine.wait("nothing is left", lambda: [engine.load_document()[k] for k in ("pending", "running", "required_slots")] == [0, 0, 0])
+
+
+def test_a_node_that_joins_has_work_at_once(engine):
+    clients = [Client(engine, SLOW.format("bucket")) for _ in range(16)]
+    engine.wait("most of them wait", lambda: engine.load_document()["pending"] >= 8, timeout=60)
+    engine.start_worker("cn", "cn2")
+    engine.wait("it works", lambda: metric(engine, "cn2", "roost_tasks_total") > 0, timeout=120)
+    for c in clients:
+        c.join(300)
+        assert c.rows == ((ROWS**3,),), c.error
+    most = at_once(engine)
+    print(f"tasks at once at most, with one slot each: {most}")
+    assert set(most.values()) == {1}
+    assert engine.kill("cn2", how=15, timeout=60) == 0
+    engine.sql(f'ALTER SYSTEM DROP COMPUTE NODE "{engine.addresses.pop("cn2")}"')
 
 
 def test_a_drain_needs_the_token_and_a_node(engine):

@@ -7,6 +7,7 @@
 #include "lib/data/json.h"
 
 enum { BEAT_TIMEOUT_MS = 3000, ANSWER_MAX = 64 * 1024, SLICE_MS = 100 };
+enum { NEW_MS = 100, NEW_FOR_MS = 60000 };
 
 /* A worker's answer (rpc.h). */
 struct answer {
@@ -96,6 +97,14 @@ static int check_reply(const struct cluster_live *l, const struct http_done *don
 	return 0;
 }
 
+/* One that was added a moment ago is about to start, and queries may be waiting for it. */
+static int64_t pause_ms(const struct cluster *c, const struct cluster_live *l, int rc)
+{
+	bool is_new = rc < 0 && l->node.last_heartbeat_ts == 0 &&
+	              clock_real_ms() - l->node.added_ts < NEW_FOR_MS;
+	return is_new && c->heartbeat_ms > NEW_MS ? NEW_MS : c->heartbeat_ms;
+}
+
 static void beat_done(struct cluster *c, const struct http_done *done)
 {
 	struct cluster_live *l = done->tag;
@@ -116,7 +125,7 @@ static void beat_done(struct cluster *c, const struct http_done *done)
 		l->suspect = false;
 	}
 	l->beat.under_way = false;
-	l->due_ms = l->beat.sent_ms + c->heartbeat_ms;
+	l->due_ms = l->beat.sent_ms + pause_ms(c, l, rc);
 	pthread_mutex_unlock(&c->lock);
 	http_reply_free(done->reply);
 	free(l->beat.body);

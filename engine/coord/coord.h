@@ -19,6 +19,7 @@
 
 struct cluster;
 struct admit;
+struct admit_ticket;
 struct coord;
 struct xchg_reader;
 
@@ -41,6 +42,7 @@ struct coord_job {
 	struct deadline by;
 	int64_t mem_limit;            /* of a task; 0: the group's */
 	const char *group;            /* NULL: default_wg */
+	struct admit_ticket *ticket;  /* a task needs a slot of it; NULL: none (tests) */
 	bool (*cancelled)(void *arg); /* client gone or KILL; may be NULL */
 	void *arg;
 };

@@ -56,6 +56,7 @@ struct run {
 	bool *gone;             /* by node: a connection broke; what it held is lost */
 	bool *closed;           /* by node: draining; takes no task, but serves what it has */
 	bool *used;
+	bool waits;             /* a task that could run has no slot */
 	int64_t look_ms;        /* when nodes are looked at next; monotonic */
 	struct http_call fetch; /* of the result */
 	struct http_reply fetched;

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "engine/admit/admit.h"
 #include "engine/coord/coord.h"
 #include "engine/exchange/format.h"
 #include "engine/rpc.h"
@@ -300,12 +301,32 @@ static const char query_id[] = "0123456789abcdef0123456789abcdef";
 static int run_once(struct coord *c, const struct coord_dag *d, int64_t ms,
                     bool (*cancelled)(void *), int64_t *ret_rows, struct err *err)
 {
+	/* It holds a slot of the first node; those of the others are taken task by task. */
+	struct admit_node slots[NODES];
+	for (int i = 0; i < NODES; i++)
+		slots[i] = (struct admit_node){ i + 1, false, 1 };
+	const int64_t first = 1;
+	struct admit_request rq = { .be = &first, .n_be = 1, .by = deadline_in(20000) };
+	struct admit *admit = NULL;
+	struct admit_ticket *ticket = NULL;
+	assert_int_equal(admit_new(&admit, err), 0);
+	admit_set_nodes(admit, slots, NODES);
+	assert_int_equal(admit_enter(admit, &rq, &ticket, err), 0);
 	struct coord_job job = { .query_id = query_id,
 		                 .by = deadline_in(ms),
+		                 .ticket = ticket,
 		                 .cancelled = cancelled };
 	_cleanup_(xchg_reader_freep) struct xchg_reader *rows = NULL;
 	_cleanup_json_ json_t *answer = NULL;
 	int rc = coord_run(c, d, &job, &answer, &rows, err);
+	/* Whatever became of it, each slot was given back: the next one gets all of them. */
+	admit_leave(ticket);
+	const int64_t all[] = { 1, 2, 3, 4 };
+	rq = (struct admit_request){ .be = all, .n_be = NODES, .by = deadline_in(20000) };
+	struct err none = ERR_INIT;
+	assert_int_equal(admit_enter(admit, &rq, &ticket, &none), 0);
+	admit_leave(ticket);
+	admit_free(admit);
 	*ret_rows = rows ? (int64_t)xchg_reader_rows(rows) : -1;
 	if (rc == 0)
 		assert_int_equal(data_get_int(answer, "rows", 0), 3);
@@ -417,6 +438,20 @@ static void a_query_ends_in_time(void **state)
 	answer_held();
 }
 
+static void a_node_with_one_slot_gets_one_task(void **state)
+{
+	(void)state;
+	static const struct rule hang = { 0, 0, HANG, 99 };
+	_cleanup_(coord_freep) struct coord *c = make_coord();
+	_cleanup_(coord_dag_freep) struct coord_dag *d = make_dag(0, 0, 1, true);
+	struct err err = ERR_INIT;
+	int64_t rows;
+	set_rules(&hang, 1);
+	assert_int_equal(run_once(c, d, 1000, NULL, &rows, &err), SQL_ERR(3024));
+	assert_int_equal(world.attempts, 1); /* the other one waited */
+	answer_held();
+}
+
 static bool after_a_while(void *arg)
 {
 	static int asked;
@@ -473,6 +508,7 @@ int main(void)
 		cmocka_unit_test(faults_cost_time_not_results),
 		cmocka_unit_test(what_ended_is_dropped),
 		cmocka_unit_test(a_query_ends_in_time),
+		cmocka_unit_test(a_node_with_one_slot_gets_one_task),
 		cmocka_unit_test(a_client_that_left_ends_it),
 		cmocka_unit_test(a_dag_knows_its_slots),
 		cmocka_unit_test(a_fragment_has_a_depth),

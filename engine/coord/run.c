@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/admit/admit.h"
 #include "engine/coord/coord_priv.h"
 #include "engine/exchange/format.h"
 #include "engine/rpc.h"
@@ -167,19 +168,36 @@ static bool usable(const struct run *r, size_t node)
 	return !r->gone[node] && !r->closed[node];
 }
 
-/* Where the next attempt runs: where it was planned, else the first stand-in; after a failure rather another. */
-static bool choose_node(const struct run *r, struct run_task *t)
+enum choice { CHOSEN, NO_SLOT, NOBODY };
+
+/* Asks for a slot of the node; one that left the cluster, or drains, gets nothing new. */
+static enum choice try_node(struct run *r, size_t node, size_t *ret)
+{
+	enum admit_task a = admit_task_begin(r->job->ticket, r->d->nodes[node].id);
+	if (a == ADMIT_TASK_GONE)
+		r->closed[node] = true;
+	if (a != ADMIT_TASK_GO)
+		return a == ADMIT_TASK_WAIT ? NO_SLOT : NOBODY;
+	*ret = node;
+	return CHOSEN;
+}
+
+/* Where the next attempt runs: where it was planned, else a stand-in, rather one with a free slot; after a failure rather
+ * on another. */
+static enum choice choose_node(struct run *r, const struct run_task *t, size_t *ret)
 {
 	const struct coord_task *plan = &r->d->stages[t->stage].tasks[t->task];
-	size_t last = t->node;
+	enum choice best = NOBODY;
 	for (size_t i = 0; i < plan->n_others + 1; i++) {
 		size_t node = i == 0 ? plan->node : plan->others[i - 1];
-		if (usable(r, node) && !(t->avoid && node == last)) {
-			t->node = node;
-			return true;
-		}
+		if (!usable(r, node) || (t->avoid && node == t->node))
+			continue;
+		enum choice now = try_node(r, node, ret);
+		if (now == CHOSEN || (now == NO_SLOT && i == 0))
+			return now;
+		best = now == NO_SLOT ? now : best;
 	}
-	return usable(r, last);
+	return best == NOBODY && usable(r, t->node) ? try_node(r, t->node, ret) : best;
 }
 
 static int launch(struct run *r, struct run_task *t)
@@ -187,7 +205,12 @@ static int launch(struct run *r, struct run_task *t)
 	if (t->attempts >= RPC_ATTEMPTS_MAX)
 		return err_set(r->err, SQL_ERR(1105), "task %zu.%zu failed %d times: %.400s",
 		               t->stage, t->task, t->attempts, t->last.msg);
-	if (!choose_node(r, t)) {
+	enum choice choice = choose_node(r, t, &t->node);
+	if (choice == NO_SLOT) {
+		r->waits = true;
+		return 0;
+	}
+	if (choice == NOBODY) {
 		*r->err = t->last;
 		return COORD_REPLAN;
 	}
@@ -219,6 +242,7 @@ static int launch(struct run *r, struct run_task *t)
 
 static int launch_ready(struct run *r)
 {
+	r->waits = false;
 	for (size_t s = 0; s < r->d->n_stages; s++) {
 		if (!stage_ready(r, s))
 			continue;
@@ -292,6 +316,7 @@ static int task_refused(struct run *r, struct run_task *t)
 static int task_ended(struct run *r, struct run_task *t, const struct http_done *done)
 {
 	t->state = TASK_WAITING;
+	admit_task_end(r->job->ticket, r->d->nodes[t->node].id);
 	if (t->recalled) {
 		t->recalled = false;
 		err_set(&t->last, SQL_ERR(1105), "%s, or where its input lies, is silent",
@@ -341,7 +366,9 @@ static int run_stages(struct run *r)
 		rc = http_batch_next(r->batch, deadline_in(COORD_TICK_MS), &done, r->err);
 		if (rc < 0)
 			return rc;
-		if (rc == HTTP_BATCH_IDLE)
+		if (rc == HTTP_BATCH_IDLE && r->waits)
+			clock_sleep_ms(COORD_TICK_MS);
+		else if (rc == HTTP_BATCH_IDLE)
 			return err_set(r->err, -EIO, "a query with nothing left to run");
 		if (rc == 0)
 			rc = task_ended(r, done.tag, &done);
@@ -378,13 +405,17 @@ static int run_result(struct run *r, json_t **ret_answer, struct xchg_reader **r
 	return 0;
 }
 
+/* Gives back the slots of what still runs; true when nothing does. */
 static bool all_quiet(const struct run *r)
 {
+	bool quiet = true;
 	for (size_t i = 0; i < task_count(r->d); i++) {
-		if (r->tasks[i].state == TASK_RUNNING)
-			return false;
+		if (r->tasks[i].state != TASK_RUNNING)
+			continue;
+		quiet = false;
+		admit_task_end(r->job->ticket, r->d->nodes[r->tasks[i].node].id);
 	}
-	return true;
+	return quiet;
 }
 
 int coord_run(struct coord *c, const struct coord_dag *d, const struct coord_job *job,
@@ -408,7 +439,8 @@ int coord_run(struct coord *c, const struct coord_dag *d, const struct coord_job
 	run_init(&r);
 	rc = run_result(&r, ret_answer, ret_rows);
 	/* What still runs is broken off; the DELETE that follows ends it on the worker as well. */
-	if (rc == 0 && all_quiet(&r))
+	bool quiet = all_quiet(&r);
+	if (rc == 0 && quiet)
 		coord_give_batch(c, r.batch);
 	else
 		http_batch_free(r.batch);

@@ -30,9 +30,11 @@ static int hex_digit(char c)
 	return at ? (int)(at - digits) : -1;
 }
 
-/* "\x01" (any number of them), "\t", "\n", "\r", "\\" and plain bytes. */
+/* "\x01" (any number of them), "\t", "\n", "\r", "\\" and plain bytes; a backslash alone is one. */
 static int unescape(const char *text, struct buf *out)
 {
+	if (strcmp(text, "\\") == 0)
+		return buf_addc(out, '\\');
 	for (const char *p = text; *p; p++) {
 		if (*p != '\\') {
 			(void)buf_addc(out, *p);

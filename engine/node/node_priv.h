@@ -95,6 +95,7 @@ void node_tasks_cancel(struct node_tasks *t, const struct store_attempt *id);
 void node_tasks_cancel_query(struct node_tasks *t, const char *query);
 void node_tasks_cancel_all(struct node_tasks *t);
 size_t node_tasks_running(struct node_tasks *t);
+size_t node_tasks_most(struct node_tasks *t);
 void node_tasks_expire(struct node_tasks *t, int64_t age_ms);
 
 /* What the steps of a task or load share. */

@@ -29,8 +29,8 @@ struct node_run {
 struct node_tasks {
 	struct node *node;
 	pthread_mutex_t lock;
-	struct map *runs; /* key -> struct node_run, owned */
-	size_t running;
+	struct map *runs;     /* key -> struct node_run, owned */
+	size_t running, most; /* most: at once, since the start */
 };
 
 static void run_free(void *p)
@@ -191,6 +191,7 @@ void node_tasks_submit(struct node_tasks *t, struct node_task *task, struct http
 			r->by = deadline_in(r->task.timeout_ms);
 			map_put(t->runs, key, r);
 			t->running++;
+			t->most = t->running > t->most ? t->running : t->most;
 			start = true;
 		}
 		http_hold(req);
@@ -256,6 +257,14 @@ size_t node_tasks_running(struct node_tasks *t)
 {
 	(void)pthread_mutex_lock(&t->lock);
 	size_t n = t->running;
+	(void)pthread_mutex_unlock(&t->lock);
+	return n;
+}
+
+size_t node_tasks_most(struct node_tasks *t)
+{
+	(void)pthread_mutex_lock(&t->lock);
+	size_t n = t->most;
 	(void)pthread_mutex_unlock(&t->lock);
 	return n;
 }

@@ -68,6 +68,9 @@ static void add_tasks(struct node *n, struct buf *out)
 	struct node_counters *c = &n->count;
 	one(out, "roost_tasks_running", "gauge", "Task attempts that run now.",
 	    (double)node_tasks_running(n->tasks));
+	one(out, "roost_tasks_running_max", "gauge",
+	    "Task attempts that ran at once at most, since the start.",
+	    (double)node_tasks_most(n->tasks));
 	one(out, "roost_task_slots", "gauge", "roost_slots.", (double)n->config.slots);
 	prom_family(out, "roost_tasks_total", "counter", "Task attempts that ended, by outcome.");
 	prom_series(out, "roost_tasks_total", (double)atomic_load(&c->tasks_ok), "outcome", "ok",

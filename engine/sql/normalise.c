@@ -9,12 +9,24 @@
 #include "lib/base/mem.h"
 #include "lib/base/vec.h"
 
+enum { JOINS_MAX = 16 }; /* that wait for their ON at once; a plain chain has one */
+
+struct join {
+	size_t at; /* of JOIN, INNER or CROSS in the output */
+	enum { PLAIN, INNER, CROSS, OUTER } kind;
+};
+
 struct frame { /* of one open parenthesis */
 	bool cast, concat;
 	bool type;       /* after the AS of a CAST */
 	bool interval;   /* after INTERVAL: a unit comes */
 	size_t order_at; /* where ORDER BY begins in the output, of a GROUP_CONCAT; 0: nowhere */
 	size_t limit_at; /* where the first number of LIMIT begins; 0: nowhere */
+	bool from;       /* in a FROM clause */
+	bool tables;     /* all of it is a list of tables: FROM a, (b, c) */
+	bool comma;      /* with a comma in it */
+	struct join joins[JOINS_MAX];
+	size_t n_joins;
 };
 
 struct norm {
@@ -116,6 +128,92 @@ static int insert(struct norm *n, size_t at, const char *text, size_t len)
 	memmove(n->out->p + at + len, n->out->p + at, n->out->len - len - at);
 	memcpy(n->out->p + at, text, len);
 	return 0;
+}
+
+/* MySQL's joins: ON may be absent after JOIN and INNER JOIN, and may be there after CROSS JOIN. */
+static void note_join(struct norm *n, struct frame *f)
+{
+	const struct sql_token *b = &n->back[0];
+	struct join j = { .at = n->out->len, .kind = PLAIN };
+	if (is_word(b, "NATURAL") || is_word(&n->back[1], "NATURAL"))
+		return;
+	if (is_word(b, "INNER") || is_word(b, "CROSS")) {
+		j.kind = is_word(b, "INNER") ? INNER : CROSS;
+		j.at = n->back_at + (n->out->p[n->back_at] == ' ');
+	} else if (is_word(b, "LEFT") || is_word(b, "RIGHT") || is_word(b, "FULL") ||
+	           is_word(b, "OUTER") || is_word(b, "SEMI") || is_word(b, "ANTI")) {
+		j.kind = OUTER;
+	}
+	if (f->n_joins < JOINS_MAX)
+		f->joins[f->n_joins++] = j;
+}
+
+static bool has_outer(const struct frame *f)
+{
+	for (size_t i = 0; i < f->n_joins; i++) {
+		if (f->joins[i].kind == OUTER)
+			return true;
+	}
+	return false;
+}
+
+/* ON and USING are the last join's that has none; an outer join must have one, a CROSS JOIN behind it need not. */
+static void note_condition(struct norm *n, struct frame *f)
+{
+	if (f->n_joins == 0)
+		return;
+	struct join j = f->joins[--f->n_joins];
+	while (j.kind == CROSS && has_outer(f))
+		j = f->joins[--f->n_joins];
+	if (j.kind == CROSS)
+		memcpy(n->out->p + j.at, "INNER", 5);
+}
+
+/* The FROM clause, or a part of it, ends: joins that got no ON are cross joins. */
+static int end_joins(struct norm *n, struct frame *f)
+{
+	while (f->n_joins > 0) {
+		const struct join *j = &f->joins[--f->n_joins];
+		if (j->kind == INNER)
+			memcpy(n->out->p + j->at, "CROSS", 5);
+		else if (j->kind == PLAIN && insert(n, j->at, "CROSS ", 6) < 0)
+			return -E2BIG;
+	}
+	return 0;
+}
+
+/* Before each token. */
+static int follow_from(struct norm *n, const struct sql_token *t)
+{
+	static const char *const ends[] = { "WHERE",  "GROUP",   "HAVING",    "ORDER",
+		                            "LIMIT",  "UNION",   "EXCEPT",    "MINUS",
+		                            "WINDOW", "QUALIFY", "INTERSECT", "SELECT" };
+	struct frame *f = &n->frames.v[n->frames.n - 1];
+	bool over = is_op(t, ")");
+	for (size_t i = 0; i < ARRAY_LEN(ends) && !over; i++)
+		over = is_word(t, ends[i]);
+	if (is_word(t, "FROM") && !is_word(&n->back[0], "DISTINCT"))
+		f->from = true;
+	if (f->tables && f->comma && (is_word(t, "RIGHT") || is_word(t, "FULL")))
+		return refuse(n, t,
+		              "an outer join of the right side beside a comma in parentheses");
+	if (over || is_op(t, ",") || is_op(t, ";")) {
+		int rc = end_joins(n, f);
+		if (rc < 0)
+			return rc;
+	}
+	f->from = f->from && !over;
+	return 0;
+}
+
+/* ( after FROM, a comma or JOIN: a list of tables unless it is a query. */
+static bool begins_tables(const struct norm *n, const struct frame *f)
+{
+	const struct sql_token *b = &n->back[0];
+	bool place = is_word(b, "FROM") || is_op(b, ",") || is_word(b, "JOIN") ||
+	             (f->tables && is_op(b, "("));
+	return f->from && place && !is_word(&n->next, "SELECT") && !is_word(&n->next, "WITH") &&
+	       !is_word(&n->next, "VALUES");
 }
 
 /* SEPARATOR 'x' becomes the second argument, which stands before ORDER BY. */
@@ -257,6 +355,10 @@ static int put_word(struct norm *n, const struct sql_token *t)
 		f->order_at = n->out->len;
 	if (is_word(t, "LIMIT"))
 		f->limit_at = n->out->len + t->text.len;
+	if (is_word(t, "JOIN") && f->from)
+		note_join(n, f);
+	if ((is_word(t, "ON") || is_word(t, "USING")) && f->from)
+		note_condition(n, f);
 	if (is_name(n, t))
 		return put_quoted(n, t, '"');
 	return buf_add(n->out, t->text.p, t->text.len);
@@ -279,11 +381,17 @@ static int put_op(struct norm *n, const struct sql_token *t)
 	if (is_op(t, ",") && f->limit_at && n->back[0].kind == SQL_TOK_NUMBER &&
 	    is_word(&n->back[1], "LIMIT"))
 		return put_limit_comma(n, f);
+	if (is_op(t, ",") && f->tables) {
+		f->comma = true;
+		return buf_adds(n->out, " CROSS JOIN ");
+	}
+	bool tables = begins_tables(n, f);
 	if (is_op(t, "("))
-		vec_push(&n->frames,
-		         (struct frame){ .cast = is_word(&n->back[0], "CAST") ||
-		                                 is_word(&n->back[0], "TRY_CAST"),
-		                         .concat = is_word(&n->back[0], "GROUP_CONCAT") });
+		vec_push(&n->frames, (struct frame){ .cast = is_word(&n->back[0], "CAST") ||
+		                                             is_word(&n->back[0], "TRY_CAST"),
+		                                     .concat = is_word(&n->back[0], "GROUP_CONCAT"),
+		                                     .from = tables,
+		                                     .tables = tables });
 	if (is_op(t, ")") && n->frames.n > 1)
 		n->frames.n--;
 	return buf_add(n->out, t->text.p, t->text.len);
@@ -322,6 +430,9 @@ static int normalise(struct norm *n)
 		rc = advance(n, &t);
 		if (rc < 0)
 			return rc;
+		rc = follow_from(n, &t);
+		if (rc < 0)
+			return n->err->code ? rc : refuse(n, &t, "the statement is too long");
 		if (is_op(&t, ";") && n->next.kind == SQL_TOK_END)
 			return 0;
 		size_t at = n->out->len;
@@ -336,7 +447,7 @@ static int normalise(struct norm *n)
 		n->back[0] = n->last;
 		n->back_at = at;
 	}
-	return rc;
+	return rc < 0 ? rc : end_joins(n, &n->frames.v[0]);
 }
 
 int sql_normalise(struct str sql, struct buf *out, struct err *err)

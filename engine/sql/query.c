@@ -98,6 +98,28 @@ static int parse(struct query *q, struct str sql)
 	return rc;
 }
 
+/* Compute nodes on which it has a slot; while it has none of any, all may be planned for. */
+static bool is_granted(const struct query *q, const struct cluster_node *node,
+                       const int64_t *granted, size_t n)
+{
+	if (!q->ticket || node->role != META_CN)
+		return true;
+	for (size_t i = 0; i < n; i++) {
+		if (granted[i] == node->id)
+			return true;
+	}
+	return false;
+}
+
+static int64_t *get_granted(const struct query *q, size_t *ret_n)
+{
+	*ret_n = q->ticket ? admit_granted(q->ticket, NULL, 0) : 0;
+	int64_t *granted = xcalloc(*ret_n + 1, sizeof(*granted));
+	if (*ret_n)
+		(void)admit_granted(q->ticket, granted, *ret_n);
+	return granted;
+}
+
 /* The workers that may be given tasks, as they are now. */
 static void look_at_nodes(struct query *q)
 {
@@ -108,11 +130,13 @@ static void look_at_nodes(struct query *q)
 		all = xreallocarray(all, max, sizeof(*all));
 		n = cluster_nodes(q->cx->server->cluster, 1u << META_BE | 1u << META_CN, all, max);
 	} while (n == max && max < CLUSTER_NODES_MAX);
+	size_t n_granted;
+	autofree int64_t *granted = get_granted(q, &n_granted);
 	free(q->nodes);
 	q->nodes = xcalloc(n + 1, sizeof(*q->nodes));
 	q->n_nodes = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (!all[i].alive || all[i].draining)
+		if (!all[i].alive || all[i].draining || !is_granted(q, &all[i], granted, n_granted))
 			continue;
 		struct coord_node *node = &q->nodes[q->n_nodes++];
 		*node = (struct coord_node){ .id = all[i].id, .role = all[i].role };
@@ -146,19 +170,55 @@ static int bind_and_plan(struct query *q)
 	return plan_make(q->bound, &in, &q->dag, q->err);
 }
 
+/* The nodes of that role on which a task of the plan runs; at most one for each node of the plan. */
+static size_t planned_on(const struct coord_dag *d, enum meta_role role, int64_t *out)
+{
+	size_t n = 0;
+	for (size_t k = 0; k < d->n_nodes; k++) {
+		bool used = false;
+		for (size_t s = 0; s < d->n_stages; s++) {
+			for (size_t i = 0; i < d->stages[s].n_tasks; i++)
+				used = used || d->stages[s].tasks[i].node == k;
+		}
+		if (used && d->nodes[k].role == role)
+			out[n++] = d->nodes[k].id;
+	}
+	return n;
+}
+
 static int enter(struct query *q, struct str sql, struct deadline by)
 {
+	autofree int64_t *be = xcalloc(q->dag->n_nodes + 1, sizeof(*be));
+	autofree int64_t *cn = xcalloc(q->dag->n_nodes + 1, sizeof(*cn));
 	autofree char *text = str_dup((struct str){ sql.p, sql.len < 256 ? sql.len : 256 });
 	struct admit_request rq = { .query_id = q->cx->query_id,
 		                    .user = q->cx->user,
 		                    .group = "default_wg",
 		                    .sql = text,
-		                    .slots_be = q->dag->slots_be,
+		                    .be = be,
+		                    .n_be = planned_on(q->dag, META_BE, be),
 		                    .slots_cn = q->dag->slots_cn,
+		                    .cn = cn,
+		                    .n_cn = planned_on(q->dag, META_CN, cn),
 		                    .by = by,
 		                    .cancelled = q->cancelled,
 		                    .arg = q->cancelled_arg };
 	return admit_enter(q->cx->server->admit, &rq, &q->ticket, q->err);
+}
+
+/* Whether it was given the compute nodes that it was planned for. */
+static bool is_as_planned(const struct query *q)
+{
+	size_t n, n_granted;
+	autofree int64_t *cn = xcalloc(q->dag->n_nodes + 1, sizeof(*cn));
+	autofree int64_t *granted = get_granted(q, &n_granted);
+	n = planned_on(q->dag, META_CN, cn);
+	for (size_t i = 0; i < n; i++) {
+		const struct cluster_node node = { .id = cn[i], .role = META_CN };
+		if (!is_granted(q, &node, granted, n_granted))
+			return false;
+	}
+	return true;
 }
 
 /* Waits for its turn; what was planned before the wait is planned again, since nodes and tables may have changed. */
@@ -171,13 +231,16 @@ static int admit(struct query *q, struct str sql)
 		int rc = enter(q, sql, by);
 		if (rc < 0)
 			return rc;
-		if (waits || clock_mono_ms() - before > REPLAN_AFTER_MS)
+		if (waits || clock_mono_ms() - before > REPLAN_AFTER_MS || !is_as_planned(q))
 			rc = bind_and_plan(q);
 		if (rc < 0 || !q->dag->needs_cn)
 			return rc;
 		/* The CN that came is gone again, or has not said yet that it lives. */
 		admit_leave(TAKE_PTR(q->ticket));
 		clock_sleep_ms(REPLAN_PAUSE_MS);
+		rc = bind_and_plan(q);
+		if (rc < 0)
+			return rc;
 	}
 }
 
@@ -197,6 +260,7 @@ static int run(struct query *q, struct str sql, const char *run_id, json_t **ret
 		                 .cancelled = q->cancelled,
 		                 .arg = q->cancelled_arg };
 	for (int i = 0;; i++) {
+		job.ticket = q->ticket; /* perhaps another than the last time */
 		rc = coord_run(q->cx->server->coord, q->dag, &job, ret_answer, ret_rows, q->err);
 		if (rc != COORD_REPLAN)
 			break;
@@ -210,7 +274,9 @@ static int run(struct query *q, struct str sql, const char *run_id, json_t **ret
 		rc = bind_and_plan(q);
 		while (rc == 0 && q->dag->needs_cn) {
 			admit_leave(TAKE_PTR(q->ticket));
-			rc = admit(q, sql);
+			rc = bind_and_plan(q); /* with all compute nodes that there are */
+			if (rc == 0)
+				rc = admit(q, sql);
 		}
 		if (rc < 0)
 			return rc;
