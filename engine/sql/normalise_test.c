@@ -10,12 +10,62 @@
 #include "engine/sqlerr.h"
 #include "lib/base/mem.h"
 
+struct spelling {
+	const char *from, *to;
+};
+
+static void check(const struct spelling *cases, size_t n)
+{
+	int bad = 0;
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_buf_ struct buf out = BUF_INIT(1024);
+		struct err err = ERR_INIT;
+		assert_int_equal(sql_normalise(str_of(cases[i].from), &out, &err), 0);
+		if (strcmp(buf_cstr(&out), cases[i].to) != 0)
+			print_error("%s\n%s\n%s\n", cases[i].from, buf_cstr(&out), cases[i].to),
+				bad++;
+	}
+	assert_int_equal(bad, 0);
+}
+
+static void joins_become_duckdbs(void **state)
+{
+	(void)state;
+	static const struct spelling cases[] = {
+		{ "select * from a join b where 1", "select * from a CROSS join b where 1" },
+		{ "select * from a inner join b", "select * from a CROSS join b" },
+		{ "select * from a join b join c on b.x = c.x, d",
+		  "select * from a CROSS join b join c on b.x = c.x, d" },
+		{ "select * from a join b on 1 join c using (x) join d",
+		  "select * from a join b on 1 join c using (x) CROSS join d" },
+		{ "select * from a join b join c on 1 on 2",
+		  "select * from a join b join c on 1 on 2" },
+		{ "select * from a cross join b on a.x = b.x",
+		  "select * from a INNER join b on a.x = b.x" },
+		{ "select * from a join b left semi join c on 1 group by x",
+		  "select * from a CROSS join b semi join c on 1 group by x" },
+		{ "select * from a cross join b join c on 1",
+		  "select * from a cross join b join c on 1" },
+		{ "select * from a left join b cross join c on 1",
+		  "select * from a left join b cross join c on 1" },
+		{ "select (select 1 from a join b) from c natural join d",
+		  "select (select 1 from a CROSS join b) from c natural join d" },
+		{ "select * from a, (b, c join d on 1), (select x, y from e) f",
+		  "select * from a, (b CROSS JOIN  c join d on 1), (select x, y from e) f" },
+		{ "select * from a left join (b, (c, d)) on 1 where f(1, (2)) in (1, 2)",
+		  "select * from a left join (b CROSS JOIN  (c CROSS JOIN  d)) on 1 where f(1, "
+		  "(2)) in (1, "
+		  "2)" },
+		{ "select substring(a from 1), x from t where (a, b) in ((1, 2))",
+		  "select substring(a from 1), x from t where (a, b) in ((1, 2))" },
+	};
+	check(cases, ARRAY_LEN(cases));
+}
+
 static void spelling_becomes_duckdbs(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *from, *to;
-	} cases[] = {
+	static const struct spelling cases[] = {
 		{ "select 1", "select 1" },
 		{ "select `a b`, `x``y` from `t`;", "select \"a b\", \"x`y\" from \"t\"" },
 		{ "select `a\"b`", "select \"a\"\"b\"" },
@@ -69,45 +119,10 @@ static void spelling_becomes_duckdbs(void **state)
 		{ "select d + interval n day from t, u", "select d + INTERVAL (n) day from t, u" },
 		{ "select d + interval (n + 1) day, d - interval 1 year from t",
 		  "select d + INTERVAL  (n + 1) day, d - INTERVAL  1 year from t" },
-		{ "select * from a join b where 1", "select * from a CROSS join b where 1" },
-		{ "select * from a inner join b", "select * from a CROSS join b" },
-		{ "select * from a join b join c on b.x = c.x, d",
-		  "select * from a CROSS join b join c on b.x = c.x, d" },
-		{ "select * from a join b on 1 join c using (x) join d",
-		  "select * from a join b on 1 join c using (x) CROSS join d" },
-		{ "select * from a join b join c on 1 on 2",
-		  "select * from a join b join c on 1 on 2" },
-		{ "select * from a cross join b on a.x = b.x",
-		  "select * from a INNER join b on a.x = b.x" },
-		{ "select * from a join b left semi join c on 1 group by x",
-		  "select * from a CROSS join b semi join c on 1 group by x" },
-		{ "select * from a cross join b join c on 1",
-		  "select * from a cross join b join c on 1" },
-		{ "select * from a left join b cross join c on 1",
-		  "select * from a left join b cross join c on 1" },
-		{ "select (select 1 from a join b) from c natural join d",
-		  "select (select 1 from a CROSS join b) from c natural join d" },
-		{ "select * from a, (b, c join d on 1), (select x, y from e) f",
-		  "select * from a, (b CROSS JOIN  c join d on 1), (select x, y from e) f" },
-		{ "select * from a left join (b, (c, d)) on 1 where f(1, (2)) in (1, 2)",
-		  "select * from a left join (b CROSS JOIN  (c CROSS JOIN  d)) on 1 where f(1, "
-		  "(2)) in (1, "
-		  "2)" },
-		{ "select substring(a from 1), x from t where (a, b) in ((1, 2))",
-		  "select substring(a from 1), x from t where (a, b) in ((1, 2))" },
 		{ "select a = some (select 1), cast(x as double precision)",
 		  "select a = some (select 1), cast(x as double precision)" },
 	};
-	int bad = 0;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		_cleanup_buf_ struct buf out = BUF_INIT(1024);
-		struct err err = ERR_INIT;
-		assert_int_equal(sql_normalise(str_of(cases[i].from), &out, &err), 0);
-		if (strcmp(buf_cstr(&out), cases[i].to) != 0)
-			print_error("%s\n%s\n%s\n", cases[i].from, buf_cstr(&out), cases[i].to),
-				bad++;
-	}
-	assert_int_equal(bad, 0);
+	check(cases, ARRAY_LEN(cases));
 }
 
 static void what_cannot_be_said_is_refused(void **state)
@@ -147,6 +162,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spelling_becomes_duckdbs),
+		cmocka_unit_test(joins_become_duckdbs),
 		cmocka_unit_test(what_cannot_be_said_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
