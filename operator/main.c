@@ -12,6 +12,7 @@
 #include "lib/base/log.h"
 #include "lib/base/vec.h"
 #include "lib/data/json.h"
+#include "lib/data/pool.h"
 #include "lib/kube/lease.h"
 #include "lib/net/http_server.h"
 #include "operator/observe/metrics.h"
@@ -25,6 +26,7 @@
 #endif
 
 enum { TRIM_EVERY_MS = 10000 };
+enum { SOON_MS = 100 };
 enum { LEASE_EVERY_MS = 2000, TICK_MS = 100, WORKERS = 4, FE_THREADS = 8, FE_SLOW_THREADS = 2 };
 enum { REPLAY_MAX = 64 * 1024 * 1024, STUCK_MS = 180000 };
 
@@ -229,6 +231,20 @@ static void changed(void *arg, const char *key)
 	observe_queue_add(p->queue, key, 0);
 }
 
+/* An FE said something new. */
+static void answered(void *arg, const char *key)
+{
+	struct program *p = arg;
+	observe_queue_add(p->queue, key, SOON_MS);
+}
+
+/* A moment in which the rest of a burst arrives. */
+static void touched(void *arg, const char *key, bool soon)
+{
+	struct program *p = arg;
+	observe_queue_touch(p->queue, key, soon ? SOON_MS : 0);
+}
+
 /* ---- health and metrics ---- */
 static void on_metrics(void *arg, struct http_req *req)
 {
@@ -309,7 +325,7 @@ static int start_observing(struct program *p, struct err *err)
 	struct observe_fe_config fe = { .kube = p->kube,
 		                        .threads = FE_THREADS,
 		                        .slow_threads = FE_SLOW_THREADS,
-		                        .changed = changed,
+		                        .changed = answered,
 		                        .may_write = may_write,
 		                        .arg = p };
 	struct observe_watches_config watches = { .kube = p->kube,
@@ -318,6 +334,7 @@ static int start_observing(struct program *p, struct err *err)
 		                                  .idle_ms = p->flags.watch_idle_s * 1000 };
 	p->queue = observe_queue_new();
 	p->store = observe_store_new(changed, p);
+	observe_store_on_touch(p->store, touched);
 	p->conf = observe_conf_new(changed, p);
 	watches.store = p->store;
 	watches.conf = p->conf;
@@ -509,6 +526,7 @@ int main(int argc, char **argv)
 	if (rc > 0)
 		return rc - 1;
 	log_init("roost-operator");
+	data_pool_init();
 	/* Threads mostly wait: an arena for each would only cost memory. */
 	mallopt(M_ARENA_MAX, 2);
 	signal(SIGPIPE, SIG_IGN);

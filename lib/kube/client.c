@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "lib/base/fd.h"
+#include "lib/data/cut.h"
 #include "lib/data/json.h"
 #include "lib/kube/config.h"
 #include "lib/kube/request.h"
@@ -38,7 +39,8 @@ struct kube_client {
 	struct http_client *http;
 	int64_t timeout_ms;
 	int64_t retry_ms;
-	char *token; /* from the token file */
+	const char *const *slim; /* words; NULL: answers are taken whole */
+	char *token;             /* from the token file */
 	int64_t token_at_ms;
 };
 
@@ -77,6 +79,11 @@ void kube_client_free(struct kube_client *c)
 void kube_client_timeout(struct kube_client *c, int64_t ms)
 {
 	c->timeout_ms = ms;
+}
+
+void kube_client_slim(struct kube_client *c, const char *const *words)
+{
+	c->slim = words;
 }
 
 int64_t kube_client_retry_ms(const struct kube_client *c)
@@ -147,6 +154,14 @@ int kube_refusal(struct kube_client *c, int status, struct str body, int64_t ret
 }
 
 /* ---- one request ---- */
+void kube_slim(const struct kube_client *c, struct buf *text)
+{
+	if (!c->slim)
+		return;
+	text->len = data_json_cut(text->p, text->len, "managedFields", c->slim);
+	text->p[text->len] = '\0';
+}
+
 int kube_call(struct kube_client *c, struct http_call *call, const char *path,
               struct http_reply *reply, struct err *err)
 {
@@ -162,6 +177,7 @@ int kube_call(struct kube_client *c, struct http_call *call, const char *path,
 struct request {
 	const char *method, *path, *accept, *content_type;
 	const json_t *body;
+	bool whole; /* with managedFields, whatever the client wants */
 };
 
 static int request(struct kube_client *c, const struct request *r, json_t **ret, struct err *err)
@@ -183,6 +199,8 @@ static int request(struct kube_client *c, const struct request *r, json_t **ret,
 	int rc = kube_call(c, &call, r->path, &reply, err);
 	if (rc < 0)
 		return rc;
+	if (ret && !r->whole && reply.body.len > 0)
+		kube_slim(c, &reply.body);
 	struct str text = { buf_cstr(&reply.body), reply.body.len };
 	if (reply.status < 200 || reply.status > 299)
 		return kube_refusal(c, reply.status, text, reply.retry_after_ms, err);
@@ -243,7 +261,7 @@ static int on_object(struct kube_client *c, const char *method, const struct kub
 	buf_adds(&path, parameters);
 	if (path.overflow)
 		return err_set(err, -E2BIG, "the name of a %s is too long", r->kind->kind);
-	struct request q = { method, path.p, NULL, content_type, body };
+	struct request q = { method, path.p, NULL, content_type, body, strcmp(method, "GET") == 0 };
 	int rc = request(c, &q, ret, err);
 	if (rc != 0)
 		err_wrap(err, "%s %s %s%s%s", method, r->kind->kind, r->ns ? r->ns : "",

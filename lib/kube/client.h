@@ -52,6 +52,9 @@ struct kube_client;
 int kube_client_new(const struct kube_config *k, struct kube_client **ret, struct err *err);
 void kube_client_free(struct kube_client *c);
 void kube_client_timeout(struct kube_client *c, int64_t ms); /* of each later call */
+/* From now on lists, watches and answers to writes come with empty managedFields, unless these contain one of the words
+ * (NULL-terminated, borrowed): they are half of an object's text, and parsing is what costs. kube_get() gives them. */
+void kube_client_slim(struct kube_client *c, const char *const *words);
 /* After KUBE_BUSY: what the server asked us to wait (capped), or -1. */
 int64_t kube_client_retry_ms(const struct kube_client *c);
 

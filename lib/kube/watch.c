@@ -56,6 +56,8 @@ int kube_frames_feed(struct kube_frames *f, const char *data, size_t len, struct
 			               KUBE_EVENT_MAX);
 		if (!end)
 			return 0;
+		if (f->slim && f->line.len > 0)
+			kube_slim(f->slim, &f->line);
 		int rc = one_event(f, (struct str){ buf_cstr(&f->line), f->line.len }, err);
 		if (rc != 0)
 			return rc;
@@ -187,6 +189,7 @@ void kube_watch_run(struct kube_client *c, const struct kube_watch_config *w)
 		         .w = w,
 		         .frames = KUBE_FRAMES_INIT(w->on_change, w->arg),
 		         .refusal = BUF_INIT(REFUSAL_MAX) };
+	r.frames.slim = c;
 	bool listed = false, quiet = false;
 	unsigned failures = 0;
 	while (!should_stop(&r)) {

@@ -38,6 +38,8 @@ void kube_watch_run(struct kube_client *c, const struct kube_watch_config *w);
 enum kube_frame_end { KUBE_FRAME_GONE = KUBE_GONE };
 struct kube_frames {
 	struct buf line;
+	const struct kube_client
+		*slim;    /* events lose what this client wants no more; may be NULL */
 	char version[64]; /* of the last event or bookmark: where to resume */
 	void (*on_change)(void *arg, enum kube_change change, json_t *object);
 	void *arg;

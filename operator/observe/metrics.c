@@ -40,6 +40,8 @@ void observe_metrics_text(struct buf *out)
 		       { "scale", OBSERVE_WRITES_SCALE } };
 	one(out, "roost_operator_reconcile_errors_total", "counter",
 	    "Steps that will be tried again", OBSERVE_RECONCILE_ERRORS);
+	one(out, "roost_operator_reconciles_skipped_total", "counter",
+	    "Clusters of which nothing had changed that a reconcile reads", OBSERVE_SKIPS);
 	one(out, "roost_operator_queue_depth", "gauge", "Clusters that wait for a worker",
 	    OBSERVE_QUEUE_DEPTH);
 	prom_family(out, "roost_operator_writes_total", "counter", "Writes to the API server");

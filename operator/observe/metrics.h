@@ -10,6 +10,7 @@
 
 enum observe_metric {
 	OBSERVE_RECONCILES,
+	OBSERVE_SKIPS, /* changes that no step reads */
 	OBSERVE_RECONCILE_ERRORS,
 	OBSERVE_QUEUE_DEPTH, /* a gauge: set */
 	OBSERVE_WRITES_APPLY,

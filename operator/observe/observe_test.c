@@ -191,6 +191,29 @@ static void keys_come_when_due(void **state)
 	assert_string_equal(again, "soon");
 }
 
+/* A key that was only touched may be put back, and then nothing of what it waits for besides is lost. */
+static void a_touch_is_known_as_such(void **state)
+{
+	(void)state;
+	_cleanup_(observe_queue_freep) struct observe_queue *q = observe_queue_new();
+	bool touched = false;
+	observe_queue_add(q, "k", 60);
+	observe_queue_touch(q, "k", 0);
+	autofree char *a = observe_queue_take_any(q, &touched);
+	assert_true(touched);
+	observe_queue_skipped(q, "k");
+	autofree char *b = observe_queue_take_any(q, &touched);
+	assert_false(touched);
+	assert_int_equal(observe_queue_depth(q), 0);
+	/* Touched while it was held, without hurry: it rests longer than what is added. */
+	observe_queue_touch(q, "k", 1);
+	observe_queue_done(q, "k");
+	int64_t began = clock_mono_ms();
+	autofree char *c = observe_queue_take_any(q, &touched);
+	assert_true(touched);
+	assert_true(clock_mono_ms() - began >= 250);
+}
+
 /* ---- ConfigMaps ---- */
 struct maps {
 	atomic_int reads;
@@ -439,6 +462,7 @@ int main(void)
 		cmocka_unit_test(store_sweeps_after_a_list),
 		cmocka_unit_test(one_key_has_one_taker),
 		cmocka_unit_test(keys_come_when_due),
+		cmocka_unit_test(a_touch_is_known_as_such),
 		cmocka_unit_test(conf_is_read_once_until_it_changes),
 		cmocka_unit_test(statements),
 		cmocka_unit_test(wishes),

@@ -7,12 +7,15 @@
 #include "lib/base/map.h"
 #include "lib/base/vec.h"
 
+/* Why a key is due, and when; -1: not for that. */
+enum why { ADDED, TOUCHED, TOUCHED_SOON, WHYS };
 /* A key that was just worked on rests for so long: the events of a rollout come in bursts, and one look sees all. */
-enum { REST_MS = 80 };
+static const int64_t rest_ms[WHYS] = { [ADDED] = 80, [TOUCHED] = 20, [TOUCHED_SOON] = 500 };
 
 struct entry {
-	int64_t due_ms;        /* -1: not waiting */
-	int64_t rest_until_ms; /* not due before */
+	int64_t due_ms[WHYS];
+	int64_t rest_until_ms[WHYS]; /* not due before */
+	int64_t taken_ms;            /* due_ms[ADDED] as it was when the taker came */
 	bool taken;
 };
 
@@ -47,22 +50,47 @@ void observe_queue_free(struct observe_queue *q)
 	free(q);
 }
 
-void observe_queue_add(struct observe_queue *q, const char *key, int64_t delay_ms)
+static int64_t due_of(const struct entry *e)
+{
+	int64_t due = -1;
+	for (int w = 0; w < WHYS; w++)
+		if (e->due_ms[w] >= 0 && (due < 0 || e->due_ms[w] < due))
+			due = e->due_ms[w];
+	return due;
+}
+
+static void earlier(int64_t *due, int64_t at)
+{
+	if (at >= 0 && (*due < 0 || at < *due))
+		*due = at;
+}
+
+static void add(struct observe_queue *q, const char *key, enum why why, int64_t delay_ms)
 {
 	int64_t due = clock_mono_ms() + delay_ms;
 	pthread_mutex_lock(&q->lock);
 	struct entry *e = map_get(q->entries, key);
 	if (!e && map_count(q->entries) < QUEUE_KEYS_MAX) {
 		e = xcalloc(1, sizeof(*e));
-		e->due_ms = -1;
+		e->taken_ms = -1;
+		for (int w = 0; w < WHYS; w++)
+			e->due_ms[w] = -1;
 		map_put(q->entries, key, e);
 	}
-	if (e && due < e->rest_until_ms)
-		due = e->rest_until_ms;
-	if (e && (e->due_ms < 0 || due < e->due_ms))
-		e->due_ms = due;
+	if (e)
+		earlier(&e->due_ms[why], due < e->rest_until_ms[why] ? e->rest_until_ms[why] : due);
 	pthread_cond_signal(&q->wake);
 	pthread_mutex_unlock(&q->lock);
+}
+
+void observe_queue_add(struct observe_queue *q, const char *key, int64_t delay_ms)
+{
+	add(q, key, ADDED, delay_ms);
+}
+
+void observe_queue_touch(struct observe_queue *q, const char *key, int64_t delay_ms)
+{
+	add(q, key, delay_ms > 0 ? TOUCHED_SOON : TOUCHED, delay_ms);
 }
 
 /* Keys of which nothing is left to know; now and then, since each lives a little longer than its work. */
@@ -77,7 +105,7 @@ static void sweep(struct observe_queue *q, int64_t now)
 	q->swept_ms = now;
 	while (map_next(q->entries, &at, &key, &value)) {
 		const struct entry *e = value;
-		if (!e->taken && e->due_ms < 0 && e->rest_until_ms <= now)
+		if (!e->taken && due_of(e) < 0 && e->rest_until_ms[TOUCHED_SOON] <= now)
 			vec_push(&gone, xstrdup(key));
 	}
 	for (size_t i = 0; i < gone.n; i++) {
@@ -88,17 +116,19 @@ static void sweep(struct observe_queue *q, int64_t now)
 }
 
 /* The key that is due first among those that nobody holds. */
-static const char *first(struct observe_queue *q, struct entry **ret)
+static const char *first(struct observe_queue *q, struct entry **ret, int64_t *ret_due)
 {
 	size_t at = 0;
 	const char *key, *best = NULL;
 	void *value;
 	while (map_next(q->entries, &at, &key, &value)) {
 		struct entry *e = value;
-		if (e->taken || e->due_ms < 0 || (best && e->due_ms >= (*ret)->due_ms))
+		int64_t due = e->taken ? -1 : due_of(e);
+		if (due < 0 || (best && due >= *ret_due))
 			continue;
 		best = key;
 		*ret = e;
+		*ret_due = due;
 	}
 	return best;
 }
@@ -114,17 +144,27 @@ static void wait_until(struct observe_queue *q, int64_t due_ms)
 
 char *observe_queue_take(struct observe_queue *q)
 {
+	return observe_queue_take_any(q, NULL);
+}
+
+char *observe_queue_take_any(struct observe_queue *q, bool *ret_touched)
+{
 	char *ret = NULL;
 	pthread_mutex_lock(&q->lock);
 	while (!q->closed && !ret) {
 		struct entry *e = NULL;
-		const char *key = first(q, &e);
-		if (key && e->due_ms <= clock_mono_ms()) {
+		int64_t now = clock_mono_ms(), due = INT64_MAX;
+		const char *key = first(q, &e, &due);
+		if (key && due <= now) {
 			e->taken = true;
-			e->due_ms = -1;
+			e->taken_ms = e->due_ms[ADDED];
+			if (ret_touched)
+				*ret_touched = e->taken_ms < 0 || e->taken_ms > now;
+			for (int w = 0; w < WHYS; w++)
+				e->due_ms[w] = -1;
 			ret = xstrdup(key);
 		} else {
-			wait_until(q, key ? e->due_ms : INT64_MAX);
+			wait_until(q, due);
 		}
 	}
 	pthread_mutex_unlock(&q->lock);
@@ -138,9 +178,25 @@ void observe_queue_done(struct observe_queue *q, const char *key)
 	struct entry *e = map_get(q->entries, key);
 	if (e) {
 		e->taken = false;
-		e->rest_until_ms = now + REST_MS;
-		if (e->due_ms >= 0 && e->due_ms < e->rest_until_ms)
-			e->due_ms = e->rest_until_ms;
+		for (int w = 0; w < WHYS; w++) {
+			e->rest_until_ms[w] = now + rest_ms[w];
+			if (e->due_ms[w] >= 0 && e->due_ms[w] < e->rest_until_ms[w])
+				e->due_ms[w] = e->rest_until_ms[w];
+		}
+		pthread_cond_signal(&q->wake);
+	}
+	sweep(q, now);
+	pthread_mutex_unlock(&q->lock);
+}
+
+void observe_queue_skipped(struct observe_queue *q, const char *key)
+{
+	int64_t now = clock_mono_ms();
+	pthread_mutex_lock(&q->lock);
+	struct entry *e = map_get(q->entries, key);
+	if (e) {
+		e->taken = false;
+		earlier(&e->due_ms[ADDED], e->taken_ms);
 		pthread_cond_signal(&q->wake);
 	}
 	sweep(q, now);
@@ -156,7 +212,7 @@ size_t observe_queue_depth(struct observe_queue *q)
 	pthread_mutex_lock(&q->lock);
 	while (map_next(q->entries, &at, &key, &value)) {
 		const struct entry *e = value;
-		n += e->due_ms >= 0 && e->due_ms <= soon;
+		n += due_of(e) >= 0 && due_of(e) <= soon;
 	}
 	pthread_mutex_unlock(&q->lock);
 	return n;

@@ -11,10 +11,12 @@
 #include "operator/model/cluster.h"
 
 struct item {
-	/* Compact JSON, a sixth of what the parsed value takes. NULL: deleted; kept until the next list, so that no
-	 * older answer revives it. */
+	/* Compact JSON, a sixth of what the parsed value takes, without the version. NULL: deleted; kept until the next
+	 * list, so that no older answer revives it. */
 	char *text;
 	uint64_t version;
+	uint64_t digest, lasting; /* of the text, and of the text without its status */
+	bool fe_ready;            /* a pod of an FE that is ready */
 	unsigned watch;
 	uint64_t round;
 };
@@ -31,10 +33,15 @@ struct observe_store {
 	uint64_t round[OBSERVE_WATCHES_MAX]; /* of the list under way */
 	bool synced[OBSERVE_WATCHES_MAX], present[OBSERVE_WATCHES_MAX];
 	observe_changed_fn changed;
+	observe_touched_fn touched; /* may be NULL */
 	void *arg;
 };
 
 typedef VEC(char *) keys_t;
+enum news { NO_NEWS, NEWS_SOON, NEWS };
+
+const char *const OBSERVE_STORE_WORDS[] = { "\"" MODEL_UPSTREAM_MANAGER "\"",
+	                                    "\"subresource\":\"scale\"", NULL };
 
 static void item_free(void *p)
 {
@@ -67,6 +74,11 @@ void observe_store_free(struct observe_store *s)
 	map_free(s->buckets);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
+}
+
+void observe_store_on_touch(struct observe_store *s, observe_touched_fn touched)
+{
+	s->touched = touched;
 }
 
 /* ---- which cluster an object belongs to ---- */
@@ -140,8 +152,47 @@ static void note_scale(const json_t *object, json_t *slim)
 	}
 }
 
+static bool fe_ready(const json_t *object)
+{
+	const char *role = data_get_str(object, "metadata.labels.app\\.kubernetes\\.io/component");
+	size_t i;
+	const json_t *c;
+	if (!role || strcmp(role, "fe") != 0)
+		return false;
+	json_array_foreach(data_get(object, "status.conditions"), i, c)
+	{
+		const char *type = data_get_str(c, "type"), *status = data_get_str(c, "status");
+		if (type && status && strcmp(type, "Ready") == 0)
+			return strcmp(status, "True") == 0;
+	}
+	return false;
+}
+
+static uint64_t digest(const struct buf *text, size_t from, uint64_t seed)
+{
+	return str_hash((struct str){ text->p + from, text->len - from }, seed);
+}
+
+/* Its text in two parts, the status last. */
+static void write_text(struct item *i, json_t *slim)
+{
+	struct buf text = BUF_INIT(SIZE_MAX / 4);
+	_cleanup_json_ json_t *status = json_incref(json_object_get(slim, "status"));
+	json_object_del(slim, "status");
+	(void)data_json_dump(slim, &text);
+	i->lasting = i->digest = digest(&text, 0, 0x726f6f7374ULL);
+	if (status && text.len > 2) {
+		size_t from = --text.len;
+		buf_adds(&text, ",\"status\":");
+		(void)data_json_dump(status, &text);
+		buf_addc(&text, '}');
+		i->digest = digest(&text, from, i->lasting);
+	}
+	i->text = buf_take(&text);
+}
+
 /* Without managedFields and the annotations that repeat the object; of them only whether upstream's operator owns it. */
-static char *kept_text(const json_t *object)
+static void keep(struct item *i, const json_t *object)
 {
 	static const char *const kept[] = { MODEL_UPSTREAM_HASH, MODEL_UPSTREAM_LAST, NULL };
 	static const struct kube_owner upstream = { MODEL_UPSTREAM_MANAGER, "Update" };
@@ -150,6 +201,8 @@ static char *kept_text(const json_t *object)
 	json_t *annotations = json_copy(json_object_get(metadata, "annotations"));
 	json_object_set_new(slim, "metadata", metadata);
 	json_object_del(metadata, "managedFields");
+	if (i->version)
+		json_object_del(metadata, "resourceVersion");
 	if (annotations) {
 		json_object_del(annotations, MODEL_UPSTREAM_LAST);
 		json_object_del(annotations, "kubectl.kubernetes.io/last-applied-configuration");
@@ -158,19 +211,37 @@ static char *kept_text(const json_t *object)
 	if (kube_fields_owned(object, &upstream, kept))
 		json_object_set_new(slim, "upstream", json_true());
 	note_scale(object, slim);
-	return data_json_text(slim);
+	i->fe_ready = fe_ready(object);
+	write_text(i, slim);
 }
 
 static json_t *parsed(const struct item *i)
 {
 	json_t *j = NULL;
 	(void)data_json_parse(str_of(i->text), &j, NULL);
+	if (j && i->version)
+		json_object_set_new(json_object_get(j, "metadata"), "resourceVersion",
+		                    json_sprintf("%llu", (unsigned long long)i->version));
 	return j ? j : json_object();
 }
 
-/* Whether it is news. */
-static bool put(struct observe_store *s, const char *key, unsigned watch, json_t *object,
-                uint64_t version, bool deleted)
+/* What a person waits for comes at once: another spec, something gone, an FE that serves. Pods on their way, and what
+ * controllers report, come in bursts of which one look sees all. */
+static enum news news_of(const char *id, const struct item *old, const struct item *new)
+{
+	bool pod = strncmp(id, "Pod/", 4) == 0;
+	bool was = old && old->text;
+	if (!was != !new->text || !was)
+		return new->text &&pod && !new->fe_ready ? NEWS_SOON : NEWS;
+	if (old->digest == new->digest)
+		return NO_NEWS;
+	if (old->fe_ready != new->fe_ready)
+		return NEWS;
+	return pod || old->lasting == new->lasting ? NEWS_SOON : NEWS;
+}
+
+static enum news put(struct observe_store *s, const char *key, unsigned watch, json_t *object,
+                     uint64_t version, bool deleted)
 {
 	struct bucket *b = bucket_of(s, key);
 	autofree char *id = xasprintf("%s/%s", data_get_str(object, "kind"),
@@ -179,17 +250,18 @@ static bool put(struct observe_store *s, const char *key, unsigned watch, json_t
 	if (old)
 		old->round = s->round[watch];
 	if (old && version < old->version)
-		return false;
+		return NO_NEWS;
 	if (old && version == old->version && (old->text == NULL) == deleted)
-		return false;
+		return NO_NEWS;
 	struct item *i = xcalloc(1, sizeof(*i));
 	i->watch = watch;
 	i->round = s->round[watch];
 	i->version = version;
 	if (!deleted)
-		i->text = kept_text(object);
+		keep(i, object);
+	enum news news = news_of(id, old, i);
 	map_put(b->items, id, i);
-	return true;
+	return news;
 }
 
 /* What a fresh list did not show is gone; tombstones have served. */
@@ -257,6 +329,7 @@ void observe_store_event(struct observe_store *s, unsigned watch, enum kube_chan
                          const json_t *object)
 {
 	keys_t news = { 0 };
+	enum news one = NO_NEWS;
 	autofree char *key = object ? cluster_of(object) : NULL;
 	pthread_mutex_lock(&s->lock);
 	if (change == KUBE_LIST_BEGIN)
@@ -267,11 +340,15 @@ void observe_store_event(struct observe_store *s, unsigned watch, enum kube_chan
 		if (!s->present[watch])
 			everyone(s, &news);
 		s->present[watch] = true;
-	} else if (key && put(s, key, watch, (json_t *)(uintptr_t)object, version_of(object),
-	                      change == KUBE_DELETED)) {
-		vec_push(&news, TAKE_PTR(key));
+	} else if (key) {
+		one = put(s, key, watch, (json_t *)(uintptr_t)object, version_of(object),
+		          change == KUBE_DELETED);
 	}
 	pthread_mutex_unlock(&s->lock);
+	if (one != NO_NEWS && s->touched)
+		s->touched(s->arg, key, one == NEWS_SOON);
+	else if (one != NO_NEWS)
+		s->changed(s->arg, key);
 	tell(s, &news);
 }
 
@@ -382,19 +459,89 @@ static const struct item *cr_of(const struct bucket *b)
 	return warehouse;
 }
 
-json_t *observe_store_world(struct observe_store *s, const char *key)
+static uint64_t weight(const char *id, const struct item *i)
+{
+	return str_hash(str_of(id), i->digest);
+}
+
+static struct observe_digest digest_of(const struct bucket *b, const struct item *cr)
+{
+	struct observe_digest d = { 0 };
+	size_t at = 0;
+	const char *id;
+	void *value;
+	while (map_next(b->items, &at, &id, &value)) {
+		const struct item *i = value;
+		if (i == cr) {
+			d.cr = i->digest;
+			d.lasting = i->lasting;
+		} else if (i->text) {
+			d.rest += weight(id, i);
+		}
+	}
+	return d;
+}
+
+struct observe_digest observe_store_digest(struct observe_store *s, const char *key)
+{
+	struct observe_digest d = { 0 };
+	pthread_mutex_lock(&s->lock);
+	const struct bucket *b = map_get(s->buckets, key);
+	const struct item *cr = b ? cr_of(b) : NULL;
+	if (cr)
+		d = digest_of(b, cr);
+	pthread_mutex_unlock(&s->lock);
+	return d;
+}
+
+struct observe_digest observe_store_digest_of(const json_t *cr)
+{
+	struct item i = { .version = version_of(cr) };
+	keep(&i, cr);
+	free(i.text);
+	return (struct observe_digest){ .cr = i.digest, .lasting = i.lasting };
+}
+
+/* What the world holds of an object that has not changed since; NULL: it is to be parsed. */
+static json_t *kept(json_t *map, const char *id, const struct item *i)
+{
+	json_t *o = json_object_get(map, id);
+	return o && i->version && version_of(o) == i->version ? json_incref(o) : NULL;
+}
+
+/* objects, pods of a bucket; before: those of an older look by "Kind/name". */
+static void fill(const struct bucket *b, const struct item *cr, json_t *before, json_t *world)
+{
+	json_t *objects = json_object(), *pods = json_array();
+	size_t at = 0;
+	const char *id;
+	void *value;
+	while (map_next(b->items, &at, &id, &value)) {
+		const struct item *i = value;
+		if (!i->text || i == cr)
+			continue;
+		json_t *o = kept(before, id, i);
+		o = o ? o : parsed(i);
+		if (strncmp(id, "Pod/", 4) == 0)
+			json_array_append_new(pods, o);
+		else
+			json_object_set_new(objects, id, o);
+	}
+	json_object_set_new(world, "objects", objects);
+	json_object_set_new(world, "pods", pods);
+}
+
+json_t *observe_store_world_at(struct observe_store *s, const char *key,
+                               struct observe_digest *ret_digest)
 {
 	json_t *world = NULL;
 	pthread_mutex_lock(&s->lock);
 	const struct bucket *b = map_get(s->buckets, key);
 	const struct item *cr = b ? cr_of(b) : NULL;
 	if (cr) {
-		json_t *objects = json_object(), *pods = json_array();
-		size_t at = 0;
-		const char *id;
-		void *value;
-		world = json_pack("{s:o, s:o, s:o}", "cr", parsed(cr), "objects", objects, "pods",
-		                  pods);
+		world = json_pack("{s:o}", "cr", parsed(cr));
+		fill(b, cr, NULL, world);
+		*ret_digest = digest_of(b, cr);
 		if (b->wanted_at_ms)
 			json_object_set_new(world, "wanted",
 			                    json_pack("{s:I, s:I, s:I, s:I}", "replicas",
@@ -402,18 +549,36 @@ json_t *observe_store_world(struct observe_store *s, const char *key)
 			                              (json_int_t)b->wanted_from, "since_ms",
 			                              (json_int_t)b->wanted_since_ms, "at_ms",
 			                              (json_int_t)b->wanted_at_ms));
-		while (map_next(b->items, &at, &id, &value)) {
-			const struct item *i = value;
-			if (!i->text || i == cr)
-				continue;
-			if (strncmp(id, "Pod/", 4) == 0)
-				json_array_append_new(pods, parsed(i));
-			else
-				json_object_set_new(objects, id, parsed(i));
-		}
 	}
 	pthread_mutex_unlock(&s->lock);
 	return world;
+}
+
+json_t *observe_store_world(struct observe_store *s, const char *key)
+{
+	struct observe_digest unused;
+	return observe_store_world_at(s, key, &unused);
+}
+
+void observe_store_renew(struct observe_store *s, const char *key, json_t *world,
+                         struct observe_digest *ret_digest)
+{
+	_cleanup_json_ json_t *before = json_copy(json_object_get(world, "objects"));
+	size_t n;
+	json_t *pod;
+	json_array_foreach(json_object_get(world, "pods"), n, pod)
+	{
+		autofree char *id = xasprintf("Pod/%s", data_get_str(pod, "metadata.name"));
+		json_object_set(before, id, pod);
+	}
+	pthread_mutex_lock(&s->lock);
+	const struct bucket *b = map_get(s->buckets, key);
+	const struct item *cr = b ? cr_of(b) : NULL;
+	if (cr) {
+		fill(b, cr, before, world);
+		*ret_digest = digest_of(b, cr);
+	}
+	pthread_mutex_unlock(&s->lock);
 }
 
 void observe_store_each(struct observe_store *s, void (*fn)(void *arg, const json_t *cr), void *arg)

@@ -15,15 +15,31 @@ enum { OBSERVE_WATCHES_MAX = 1024 };
 
 struct observe_store;
 typedef void (*observe_changed_fn)(void *arg, const char *key); /* key: "namespace/name" */
+/* An object of the cluster changed; soon: in a way that a moment more does not matter to. */
+typedef void (*observe_touched_fn)(void *arg, const char *key, bool soon);
+
+/* What managedFields are kept for (kube_client_slim()). */
+extern const char *const OBSERVE_STORE_WORDS[];
 
 struct observe_store *observe_store_new(observe_changed_fn changed, void *arg);
 void observe_store_free(struct observe_store *s);
+/* Before the first event: objects that change are told to this one instead. */
+void observe_store_on_touch(struct observe_store *s, observe_touched_fn touched);
 
 /* An event of watch number `watch` (below OBSERVE_WATCHES_MAX). */
 void observe_store_event(struct observe_store *s, unsigned watch, enum kube_change change,
                          const json_t *object);
 /* The answer to a write of our own, so that the next step sees it; older than what is there: ignored. */
 void observe_store_wrote(struct observe_store *s, unsigned watch, const json_t *object);
+
+/* What the objects of a cluster say, their versions left out: its CR (0: there is none), the CR without its status, and
+ * the rest. The same numbers: nothing that a step reads of them has changed. */
+struct observe_digest {
+	uint64_t cr, lasting, rest;
+};
+struct observe_digest observe_store_digest(struct observe_store *s, const char *key);
+/* Of one CR, as it would count. */
+struct observe_digest observe_store_digest_of(const json_t *cr);
 
 /* The kind of a watch is not served here (its CRD is not installed, or we may not read it): counts as listed, holds
  * nothing. observe_store_present() says which it is; every cluster is told when that changes. */
@@ -41,6 +57,12 @@ bool observe_store_synced(struct observe_store *s, unsigned n);
 
 /* {cr, objects {"Kind/name": …}, pods […], wanted {replicas, from, since_ms, at_ms} once it was wished}, or NULL when there is no such cluster. */
 json_t *observe_store_world(struct observe_store *s, const char *key);
+/* The same, and its digest. */
+json_t *observe_store_world_at(struct observe_store *s, const char *key,
+                               struct observe_digest *ret_digest);
+/* Brings a world's objects and pods up to date; those that have not changed stay as they are. The CR is left alone. */
+void observe_store_renew(struct observe_store *s, const char *key, json_t *world,
+                         struct observe_digest *ret_digest);
 /* Each cluster's CR, borrowed for the call, under the lock: keep it short. */
 void observe_store_each(struct observe_store *s, void (*fn)(void *arg, const json_t *cr),
                         void *arg);

@@ -78,11 +78,123 @@ static void a_new_wish_is_told_and_an_old_one_refreshed(void **state)
 	            data_get_int(first, "wanted.at_ms", 0));
 }
 
+/* ---- what is news, and how urgent ---- */
+static struct {
+	int now, soon;
+} heard;
+
+static void hear(void *arg, const char *key, bool soon)
+{
+	(void)arg;
+	assert_string_equal(key, "n/c");
+	heard.now += !soon;
+	heard.soon += soon;
+}
+
+#define META(version, more)                                                \
+	"\"metadata\":{\"namespace\":\"n\",\"resourceVersion\":\"" version \
+	"\",\"labels\":{\"app.kubernetes.io/component\":\"fe\","           \
+	"\"app.starrocks.ownerreference/name\":" more "}"
+#define POD(version, status)                                                                      \
+	"{\"kind\":\"Pod\"," META(version, "\"c-fe\"},\"name\":\"c-fe-0\"") ",\"status\":" status \
+									    "}"
+#define SET(version, more, status)         \
+	"{\"kind\":\"StatefulSet\"," META( \
+		version, "\"c\"},\"name\":\"c-fe\"" more) ",\"status\":" status "}"
+#define READY(value) "{\"conditions\":[{\"type\":\"Ready\",\"status\":\"" value "\"}]}"
+
+static json_t *parse(const char *text)
+{
+	json_t *j = NULL;
+	assert_int_equal(data_json_parse(str_of(text), &j, NULL), 0);
+	return j;
+}
+
+static void news_is_what_a_step_reads(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		bool gone;
+		int now, soon;
+	} cases[] = {
+		{ SET("1", "", "{}"), false, 1, 0 },
+		{ SET("2", "", "{}"), false, 0, 0 }, /* nothing but its version */
+		{ SET("3", ",\"managedFields\":[{\"manager\":\"x\"}]", "{}"), false, 0, 0 },
+		{ SET("4", "", "{\"replicas\":1}"), false, 0, 1 },
+		{ SET("5", ",\"generation\":2", "{\"replicas\":1}"), false, 1, 0 },
+		{ SET("6", ",\"generation\":2", "{\"replicas\":1}"), true, 1, 0 },
+		{ POD("1", "{}"), false, 0, 1 },
+		{ POD("2", "{\"phase\":\"Pending\"}"), false, 0, 1 },
+		{ POD("3", READY("True")), false, 1, 0 },
+		{ POD("4", READY("False")), false, 1, 0 },
+		{ POD("5", READY("False")), true, 1, 0 },
+	};
+	int n = 0;
+	_cleanup_(observe_store_freep) struct observe_store *s = observe_store_new(told, &n);
+	observe_store_on_touch(s, hear);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *o = parse(cases[i].text);
+		heard.now = heard.soon = 0;
+		observe_store_event(s, 0, cases[i].gone ? KUBE_DELETED : KUBE_PUT, o);
+		if (heard.now != cases[i].now || heard.soon != cases[i].soon)
+			fail_msg("%s: now %d soon %d", cases[i].text, heard.now, heard.soon);
+	}
+	assert_int_equal(n, 0);
+}
+
+static uint64_t rest_of(struct observe_store *s)
+{
+	return observe_store_digest(s, "n/c").rest;
+}
+
+static void a_digest_tells_of_every_change(void **state)
+{
+	(void)state;
+	int n = 0;
+	_cleanup_(observe_store_freep) struct observe_store *s = observe_store_new(told, &n);
+	_cleanup_json_ json_t *a = parse(SET("1", "", "{\"replicas\":1}"));
+	_cleanup_json_ json_t *same = parse(SET("2", "", "{\"replicas\":1}"));
+	_cleanup_json_ json_t *b = parse(SET("3", "", "{\"replicas\":2}"));
+	assert_int_equal(observe_store_digest(s, "n/c").cr, 0);
+	put(s, 0, "StarRocksCluster", "c");
+	observe_store_event(s, 1, KUBE_PUT, a);
+	struct observe_digest first = observe_store_digest(s, "n/c"), of_world;
+	_cleanup_json_ json_t *world = observe_store_world_at(s, "n/c", &of_world);
+	assert_int_equal(of_world.cr, first.cr);
+	assert_int_equal(of_world.rest, first.rest);
+	const json_t *set = data_get(world, "objects.StatefulSet/c-fe");
+	observe_store_event(s, 1, KUBE_PUT, same);
+	assert_int_equal(rest_of(s), first.rest);
+	observe_store_event(s, 1, KUBE_PUT, b);
+	assert_int_not_equal(rest_of(s), first.rest);
+	/* A world that is brought up to date has the new one, under its version. */
+	observe_store_renew(s, "n/c", world, &of_world);
+	assert_int_equal(of_world.rest, rest_of(s));
+	assert_ptr_not_equal(data_get(world, "objects.StatefulSet/c-fe"), set);
+	set = data_get(world, "objects.StatefulSet/c-fe");
+	assert_int_equal(data_get_int(set, "status.replicas", 0), 2);
+	assert_string_equal(data_get_str(set, "metadata.resourceVersion"), "3");
+	observe_store_renew(s, "n/c", world, &of_world);
+	assert_ptr_equal(data_get(world, "objects.StatefulSet/c-fe"), set);
+	observe_store_event(s, 1, KUBE_DELETED, b);
+	observe_store_renew(s, "n/c", world, &of_world);
+	assert_null(data_get(world, "objects.StatefulSet/c-fe"));
+	_cleanup_json_ json_t *cr = json_deep_copy(json_object_get(world, "cr"));
+	data_set(cr, "metadata.resourceVersion", json_string("9"));
+	assert_int_equal(observe_store_digest_of(cr).cr, first.cr);
+	data_set(cr, "status", json_pack("{s:s}", "phase", "running"));
+	assert_int_not_equal(observe_store_digest_of(cr).cr, first.cr);
+	assert_int_equal(observe_store_digest_of(cr).lasting, first.lasting);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_kind_may_come_and_go),
 		cmocka_unit_test(a_new_wish_is_told_and_an_old_one_refreshed),
+		cmocka_unit_test(news_is_what_a_step_reads),
+		cmocka_unit_test(a_digest_tells_of_every_change),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/log.h"
+#include "lib/data/pool.h"
 #include "operator/observe/metrics.h"
 
 static const struct {
@@ -26,7 +27,7 @@ static const struct {
 	{ .kind = &KUBE_SCALED_OBJECT, .labelled = true, .optional = true },
 	{ .kind = &KUBE_TRIGGER_AUTH, .labelled = true, .optional = true },
 };
-enum { KINDS = ARRAY_LEN(collections) };
+enum { KINDS = ARRAY_LEN(collections), POOL_BYTES = 64 * 1024 };
 
 struct one {
 	struct observe_watches *all;
@@ -102,7 +103,10 @@ static void *watch_thread(void *arg)
 		log_error("a watch cannot start: %s", err.msg);
 		return NULL;
 	}
+	kube_client_slim(kube, OBSERVE_STORE_WORDS);
+	data_pool_keep(POOL_BYTES);
 	kube_watch_run(kube, &w);
+	data_pool_keep(0);
 	return NULL;
 }
 

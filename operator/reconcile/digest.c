@@ -5,15 +5,40 @@
 #include "lib/data/json.h"
 #include "operator/reconcile/step.h"
 
-void reconcile_digest(const json_t *desired, char out[17])
+void reconcile_digest(const json_t *value, char out[17])
 {
-	autofree char *text = data_json_text(desired);
+	autofree char *text = data_json_text(value);
 	snprintf(out, 17, "%016llx", (unsigned long long)str_hash(str_of(text), 0x726f6f7374ULL));
 }
 
-/* The live values of exactly those fields that are desired. The server adds defaults and writes "1000m" as
- * "1"; comparing its own words of then and now needs to know nothing about either. */
-static json_t *project(const json_t *desired, const json_t *live);
+/* ---- without a copy or a text: for this process only ---- */
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+	uint64_t h = (a ^ (b >> 29)) * 0x9e3779b97f4a7c15ULL + b;
+	return (h ^ (h >> 32)) * 0xd6e8feb86659fd93ULL;
+}
+
+static uint64_t hash_text(const char *p, size_t n)
+{
+	return str_hash((struct str){ p, n }, 0x74657874ULL);
+}
+
+static uint64_t hash_scalar(const json_t *j)
+{
+	uint64_t bits = 0;
+	double d = json_real_value(j);
+	switch (json_typeof(j)) {
+	case JSON_STRING:
+		return hash_text(json_string_value(j), json_string_length(j));
+	case JSON_INTEGER:
+		return mix(JSON_INTEGER, (uint64_t)json_integer_value(j));
+	case JSON_REAL:
+		memcpy(&bits, &d, sizeof(bits));
+		return mix(JSON_REAL, bits);
+	default:
+		return mix((uint64_t)json_typeof(j), 1);
+	}
+}
 
 /* Maps that Kubernetes takes as one value: a key that somebody added to them is drift as well. */
 static bool atomic_map(const char *key)
@@ -21,45 +46,43 @@ static bool atomic_map(const char *key)
 	return strcmp(key, "selector") == 0 || strcmp(key, "nodeSelector") == 0;
 }
 
-static json_t *project_key(const char *key, const json_t *desired, const json_t *live)
-{
-	if (!live)
-		return json_null();
-	return atomic_map(key) ? json_deep_copy(live) : project(desired, live);
-}
-
-static json_t *project(const json_t *desired, const json_t *live)
+/* The live values of exactly those fields that are desired (NULL: of all). The server adds defaults and writes "1000m"
+ * as "1"; comparing its own words of then and now needs to know nothing about either. */
+static uint64_t hash(const json_t *desired, const json_t *live)
 {
 	const char *key;
 	json_t *value;
 	size_t i;
-	json_t *d = (json_t *)(uintptr_t)desired;
-	if (json_is_object(desired) && json_is_object(live)) {
-		json_t *out = json_object();
-		json_object_foreach(d, key, value)
+	uint64_t h = 0;
+	if (!live)
+		return hash_scalar(json_null());
+	if (json_is_object(live)) {
+		const json_t *keys = json_is_object(desired) ? desired : live;
+		/* Summed: an object has no order. */
+		json_object_foreach((json_t *)(uintptr_t)keys, key, value)
 		{
-			const json_t *there = json_object_get(live, key);
-			json_object_set_new(out, key, project_key(key, value, there));
+			const json_t *wanted = keys == desired && !atomic_map(key) ? value : NULL;
+			h += mix(hash_text(key, strlen(key)),
+			         hash(wanted, json_object_get(live, key)));
 		}
-		return out;
+		return mix(JSON_OBJECT, h);
 	}
-	if (json_is_array(desired) && json_is_array(live)) {
-		json_t *out = json_array();
-		json_array_foreach((json_t *)(uintptr_t)live, i, value)
-		{
-			const json_t *wanted = json_array_get(desired, i);
-			json_array_append_new(out, wanted ? project(wanted, value)
-			                                  : json_deep_copy(value));
-		}
-		return out;
+	if (json_is_array(live)) {
+		json_array_foreach((json_t *)(uintptr_t)live, i, value) h = mix(
+			h, hash(json_is_array(desired) ? json_array_get(desired, i) : NULL, value));
+		return mix(JSON_ARRAY, h);
 	}
-	return json_deep_copy(live);
+	return hash_scalar(live);
 }
 
 void reconcile_live_digest(const json_t *desired, const json_t *live, char out[17])
 {
-	_cleanup_json_ json_t *p = project(desired, live);
-	reconcile_digest(p, out);
+	snprintf(out, 17, "%016llx", (unsigned long long)hash(desired, live));
+}
+
+void reconcile_desired_digest(const json_t *desired, char out[17])
+{
+	snprintf(out, 17, "%016llx", (unsigned long long)hash(NULL, desired));
 }
 
 json_t *reconcile_merge_diff(const json_t *from, const json_t *to)

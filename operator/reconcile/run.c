@@ -6,11 +6,14 @@
 #include "lib/base/log.h"
 #include "lib/base/map.h"
 #include "lib/data/json.h"
+#include "lib/data/pool.h"
 #include "operator/observe/metrics.h"
 #include "operator/reconcile/run_priv.h"
 #include "operator/reconcile/step.h"
 
 enum { RETRY_MS = 1000, RETRY_CAP_MS = 60000, TOKEN_CHECK_MS = 60000 };
+/* A look at a large cluster. */
+enum { POOL_BYTES = 384 * 1024 };
 
 /* ---- records ---- */
 static void record_free(void *p)
@@ -185,19 +188,17 @@ static void log_problem(const char *key, const json_t *before, const json_t *now
 
 /* What the store holds now: the server's answers to our writes among it. The CR stays the one that was acted
  * on, so that no status tells of a generation whose writes have not been made. */
-static void renew(struct worker *w, const char *key, json_t *world)
+static void renew(struct worker *w, const char *key, json_t *world, struct observe_digest *seen)
 {
-	_cleanup_json_ json_t *now = observe_store_world(w->r->config.store, key);
-	if (!now)
-		return;
-	json_object_set(world, "objects", json_object_get(now, "objects"));
-	json_object_set(world, "pods", json_object_get(now, "pods"));
+	struct observe_digest now = *seen;
+	observe_store_renew(w->r->config.store, key, world, &now);
+	seen->rest = now.rest;
 }
 
 /* Writes, then the status of what they led to: a refused write shows in this very round, and an object that was
  * just changed is not taken for a settled one. */
 static int carry_out(struct worker *w, const char *key, struct record *rec, json_t *world,
-                     json_t **plan, int64_t *ret_wait_ms)
+                     json_t **plan, struct observe_digest *seen, int64_t *ret_wait_ms)
 {
 	_cleanup_json_ json_t *before = rec->problem ? json_incref(rec->problem) : NULL;
 	struct err err = ERR_INIT;
@@ -206,7 +207,7 @@ static int carry_out(struct worker *w, const char *key, struct record *rec, json
 	log_problem(key, before, rec->problem);
 	if (wrote || !json_equal(before, rec->problem)) {
 		json_t *second = NULL;
-		renew(w, key, world);
+		renew(w, key, world, seen);
 		json_object_set_new(world, "applied", json_deep_copy(rec->applied));
 		json_object_set_new(world, "token", json_boolean(rec->token));
 		json_object_del(world, "problem");
@@ -218,18 +219,31 @@ static int carry_out(struct worker *w, const char *key, struct record *rec, json
 			json_decref(*plan);
 			*plan = second;
 		}
+		/* What it would write besides is for the next look. */
+		if (!second || json_array_size(json_object_get(second, "writes")) > 0)
+			*seen = (struct observe_digest){ 0 };
 	}
-	int status_rc =
-		reconcile_write_status(w, world, json_object_get(*plan, "status"), ret_wait_ms);
+	int status_rc = reconcile_write_status(w, world, json_object_get(*plan, "status"), seen,
+	                                       ret_wait_ms);
 	if (status_rc == 0)
 		reconcile_write_events(w, rec, world, *plan);
 	return rc ? rc : status_rc;
 }
 
+static bool nothing_new(struct worker *w, const char *key)
+{
+	struct observe_digest now = observe_store_digest(w->r->config.store, key);
+	if (!now.cr)
+		return false;
+	struct observe_digest seen = record_of(w->r, key)->seen;
+	return now.cr == seen.cr && now.rest == seen.rest;
+}
+
 static void one(struct worker *w, const char *key)
 {
 	struct reconcile *r = w->r;
-	_cleanup_json_ json_t *world = observe_store_world(r->config.store, key);
+	struct observe_digest seen = { 0 };
+	_cleanup_json_ json_t *world = observe_store_world_at(r->config.store, key, &seen);
 	_cleanup_json_ json_t *target = NULL, *plan = NULL;
 	struct err err = ERR_INIT;
 	int64_t wait_ms = 0;
@@ -238,17 +252,20 @@ static void one(struct worker *w, const char *key)
 		return;
 	}
 	struct record *rec = record_of(r, key);
+	rec->seen = (struct observe_digest){ 0 };
 	if (complete_world(w, key, rec, world, &target, &err) != 0 ||
 	    reconcile_step(world, &r->config.options, &plan, &err) < 0) {
 		log_warn("cluster=%s %s", key, err.msg);
 		again(w, key, rec, 0);
 		return;
 	}
-	int rc = carry_out(w, key, rec, world, &plan, &wait_ms);
+	int rc = carry_out(w, key, rec, world, &plan, &seen, &wait_ms);
 	if (rc)
 		again(w, key, rec, wait_ms);
 	else
 		rec->failures = 0;
+	if (!rc)
+		rec->seen = seen;
 	int64_t requeue = data_get_int(plan, "requeue_ms", 0);
 	if (!rc && requeue > 0)
 		observe_queue_add(r->config.queue, key, requeue);
@@ -271,7 +288,15 @@ static void *worker_thread(void *arg)
 	struct worker *w = arg;
 	struct reconcile *r = w->r;
 	char *key;
-	while ((key = observe_queue_take(r->config.queue))) {
+	bool touched = false;
+	data_pool_keep(POOL_BYTES);
+	while ((key = observe_queue_take_any(r->config.queue, &touched))) {
+		if (touched && served(r, key) && nothing_new(w, key)) {
+			observe_queue_skipped(r->config.queue, key);
+			observe_metric_add(OBSERVE_SKIPS, 1);
+			free(key);
+			continue;
+		}
 		int64_t began = clock_mono_us();
 		observe_metric_set(OBSERVE_QUEUE_DEPTH,
 		                   (int64_t)observe_queue_depth(r->config.queue));
@@ -284,6 +309,7 @@ static void *worker_thread(void *arg)
 		observe_time(OBSERVE_RECONCILE_TIME, clock_mono_us() - began);
 		free(key);
 	}
+	data_pool_keep(0);
 	return NULL;
 }
 
@@ -312,6 +338,7 @@ int reconcile_start(const struct reconcile_config *config, struct reconcile **re
 		int rc = kube_client_new(config->kube, &w->kube, err);
 		if (rc < 0)
 			return rc;
+		kube_client_slim(w->kube, OBSERVE_STORE_WORDS);
 		if (pthread_create(&w->thread, NULL, worker_thread, w) != 0) {
 			kube_client_free(w->kube);
 			return err_set(err, -EAGAIN, "cannot start a thread");

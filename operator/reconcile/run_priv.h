@@ -16,6 +16,8 @@ struct record {          /* what is remembered of one cluster; lost at a restart
 	int64_t token_at_ms;
 	char *scaler_secret; /* the name of the Secret with the scaler's token that is known to exist */
 	unsigned failures;
+	/* What the last step saw that left nothing to do; cr 0: there is none. */
+	struct observe_digest seen;
 	json_t *events; /* those told lately, by digest (events.c) */
 	int64_t events_at_ms;
 	int events_left;
@@ -52,9 +54,10 @@ enum { WRITE_FAILED = 1, WRITE_LATER };
  * longer held: *ret_wait_ms). */
 int reconcile_write_all(struct worker *w, struct record *rec, const json_t *world,
                         const json_t *plan, int64_t *ret_wait_ms);
-/* The difference between the CR's status and the plan's; the same outcomes. */
+/* The difference between the CR's status and the plan's; the same outcomes. seen->cr becomes that of the CR with this
+ * status; 0 when the server's answer says of the CR what no step has seen. */
 int reconcile_write_status(struct worker *w, const json_t *world, const json_t *status,
-                           int64_t *ret_wait_ms);
+                           struct observe_digest *seen, int64_t *ret_wait_ms);
 
 /* For a warehouse: world.cluster, world.conf, world.fe, and whom to ask (run_warehouse.c). */
 int reconcile_warehouse_world(struct worker *w, const char *key, json_t *world, json_t **ret_target,

@@ -141,9 +141,11 @@ static bool up_to_date(const struct step *s, const char *key, const json_t *desi
 	const char *was_live = data_get_str(applied, "live");
 	if (!live || !was || !was_live)
 		return false;
-	reconcile_digest(desired, digest);
+	reconcile_desired_digest(desired, digest);
+	if (strcmp(digest, was) != 0)
+		return false;
 	reconcile_live_digest(desired, live, live_digest);
-	return strcmp(digest, was) == 0 && strcmp(live_digest, was_live) == 0;
+	return strcmp(live_digest, was_live) == 0;
 }
 
 static bool ignored(const json_t *live)

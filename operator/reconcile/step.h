@@ -29,9 +29,11 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 /* How soon to look at the events of an object whose status does not tell why it is stuck; 0: it is not. */
 int64_t reconcile_suspect_ms(const json_t *object, int64_t now_ms);
 
+/* Of a value's text, the same for ever. Sixteen hex digits and a NUL. */
+void reconcile_digest(const json_t *value, char out[17]);
 /* Digest of what an object shall be, and of those same fields as the server has them: a difference between
- * now and the last apply is drift. Sixteen hex digits and a NUL. */
-void reconcile_digest(const json_t *desired, char out[17]);
+ * now and the last apply is drift. For the life of this process. */
+void reconcile_desired_digest(const json_t *desired, char out[17]);
 void reconcile_live_digest(const json_t *desired, const json_t *live, char out[17]);
 
 /* The RFC 7386 patch from one object to another; NULL when they are equal. */

@@ -47,7 +47,7 @@ static inline void accept_plan(json_t *w, const json_t *plan)
 			xasprintf("%s/%s", data_get_str(x, "kind"), data_get_str(x, "name"));
 		data_set(o, "metadata.generation", json_integer(1));
 		data_set(o, "spec.serverDefault", json_string("added"));
-		reconcile_digest(json_object_get(x, "object"), desired);
+		reconcile_desired_digest(json_object_get(x, "object"), desired);
 		reconcile_live_digest(json_object_get(x, "object"), o, live);
 		json_object_set_new(json_object_get(w, "objects"), key, o);
 		json_object_set_new(json_object_get(w, "applied"), key,

@@ -26,7 +26,7 @@ static inline void accept_plan(json_t *w, const json_t *plan)
 		data_set(o, "metadata.generation", json_integer(generation + 1));
 		if (old && json_object_get(old, "status"))
 			json_object_set(o, "status", json_object_get(old, "status"));
-		reconcile_digest(json_object_get(x, "object"), desired);
+		reconcile_desired_digest(json_object_get(x, "object"), desired);
 		reconcile_live_digest(json_object_get(x, "object"), o, live);
 		json_object_set_new(json_object_get(w, "objects"), key, o);
 		json_object_set_new(json_object_get(w, "applied"), key,

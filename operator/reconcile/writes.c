@@ -124,7 +124,7 @@ static int apply(struct worker *w, struct record *rec, const struct kube_ref *re
 	if (rc != 0)
 		return rc;
 	observe_metric_add(OBSERVE_WRITES_APPLY, 1);
-	reconcile_digest(object, desired_digest);
+	reconcile_desired_digest(object, desired_digest);
 	reconcile_live_digest(object, live, live_digest);
 	autofree char *key = xasprintf("%s/%s", ref->kind->kind, ref->name);
 	json_object_set_new(
@@ -349,7 +349,7 @@ int reconcile_write_all(struct worker *w, struct record *rec, const json_t *worl
 }
 
 int reconcile_write_status(struct worker *w, const json_t *world, const json_t *status,
-                           int64_t *ret_wait_ms)
+                           struct observe_digest *seen, int64_t *ret_wait_ms)
 {
 	const json_t *cr = json_object_get(world, "cr");
 	const json_t *before = json_object_get(cr, "status");
@@ -362,7 +362,11 @@ int reconcile_write_status(struct worker *w, const json_t *world, const json_t *
 		                data_get_str(cr, "metadata.name"), "status" };
 	_cleanup_json_ json_t *live = NULL;
 	struct err err = ERR_INIT;
-	if (!patch || !w->r->config.may_write(w->r->config.arg))
+	if (!patch)
+		return 0;
+	uint64_t lasting = seen->lasting;
+	seen->cr = 0;
+	if (!w->r->config.may_write(w->r->config.arg))
 		return 0;
 	_cleanup_json_ json_t *body = json_pack("{s:{s:s}, s:O}", "metadata", "uid",
 	                                        data_get_str(cr, "metadata.uid"), "status", patch);
@@ -372,6 +376,9 @@ int reconcile_write_status(struct worker *w, const json_t *world, const json_t *
 		observe_metric_add(OBSERVE_WRITES_STATUS, 1);
 		observe_store_wrote(w->r->config.store,
 		                    observe_watch_of(w->r->config.watches, kind, ref.ns), live);
+		struct observe_digest now = observe_store_digest_of(live);
+		if (now.lasting == lasting && json_equal(json_object_get(live, "status"), status))
+			seen->cr = now.cr;
 		return 0;
 	}
 	if (rc == KUBE_NOT_FOUND)
