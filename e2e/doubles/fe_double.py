@@ -3,7 +3,8 @@
 It refuses what StarRocks refuses, in its words (ERROR 1064). DECOMMISSION takes time; the FE group commits only with a
 living majority of its voters. `violations` collects what no operator may do, whoever asked for it. Misbehaviour:
 `hang`, `reset` and `fail` (regular expressions on statements), `lie` {statement: rows}. `log` holds every statement
-that changes something. Thread: one a connection; everything under one lock.
+that changes something, `by` who sent which. Users have StarRocks' rights: cluster_admin holds NODE, OPERATE is granted.
+With `tls` (an ssl.SSLContext) nobody logs in in the clear. Thread: one a connection; everything under one lock.
 """
 
 import hashlib
@@ -30,6 +31,18 @@ class Refused(Exception):
     """What the real one answers with ERROR 1064 (HY000)."""
 
 
+class Denied(Refused):
+    """ERROR 5203 (42000)."""
+
+
+class User:
+    def __init__(self, password):
+        self.password, self.roles, self.default, self.rights = password, set(), set(), set()
+
+    def may(self, right):
+        return right in self.rights or (right == "NODE" and "cluster_admin" in self.roles & self.default)
+
+
 class Node:
     def __init__(self, host, port, **more):
         self.host, self.port, self.alive, self.decommissioned, self.tablets, self.running = host, port, True, False, 0, 0
@@ -46,6 +59,7 @@ class FeDouble:
         self.partitions_meta = True
         self.hang = self.reset = self.fail = None
         self.lie, self.log, self.violations, self.asks = {}, [], [], 0
+        self.users, self.by, self.knows_users, self.tls, self.hang_tls = {}, [], True, None, False
         self.server = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.open = True
         threading.Thread(target=self.accept, daemon=True).start()
@@ -152,12 +166,65 @@ class FeDouble:
         if 2 * sum(v.alive for v in voters) <= len(voters):
             self.violations.append(f"dropping {key[0]} left no majority")
 
-    def execute(self, sql):
+    # ---- users ----
+    def account(self, words):
+        """Whether it was a statement about users."""
+        if not re.match(r"(CREATE|ALTER) USER |GRANT |SET DEFAULT ROLE ", words, re.I):
+            return False
+        if not self.knows_users:
+            raise Refused(f"Getting syntax error from line 1, column 0. Detail message: Unexpected input '{words[:6]}'.")
+        m = re.fullmatch(r"(CREATE|ALTER) USER (?:IF NOT EXISTS )?'(\w+)'@'%' IDENTIFIED BY '([^']*)'(?: DEFAULT ROLE '(\w+)')?", words, re.I)
+        g = re.fullmatch(r"GRANT (?:'(\w+)'|(OPERATE) ON SYSTEM) TO USER '(\w+)'@'%'", words, re.I)
+        d = re.fullmatch(r"SET DEFAULT ROLE '(\w+)' TO '(\w+)'@'%'", words, re.I)
+        name = m[2] if m else g[3] if g else d[2] if d else None
+        if not name:
+            raise Refused(f"Getting syntax error. Detail message: Unexpected input '{words[:20]}'.")
+        self.log.append(re.sub("BY '[^']*'", "BY '***'", words))
+        if m and m[1].upper() == "CREATE":
+            user = self.users.setdefault(name, User(m[3]))
+            if m[4]:
+                user.roles.add(m[4])
+                user.default.add(m[4])
+            return True
+        if name not in self.users:
+            raise Refused(f"cannot find user '{name}'@'%'!")
+        user = self.users[name]
+        if m:
+            user.password = m[3]
+        elif g:
+            (user.roles if g[1] else user.rights).add(g[1] or "OPERATE")
+        elif d[1] not in user.roles:
+            raise Refused(f"Role {d[1]} is not granted to '{name}'@'%'")
+        else:
+            user.default.add(d[1])
+        return True
+
+    def check(self, user, words):
+        """What StarRocks asks for before each; `user` is not root."""
+        u, w = self.users.get(user), words.upper()
+        node = w.startswith(("ALTER SYSTEM", "CANCEL DECOMMISSION"))
+        shows = w.startswith("SHOW ")
+        if not u or (node and not u.may("NODE")) or (shows and not (u.may("NODE") or u.may("OPERATE"))) or \
+           (w.startswith("SHOW PROC") and not u.may("OPERATE")):
+            raise Denied(f"Access denied; you need (at least one of) the {'NODE' if node else 'OPERATE'} privilege(s) on SYSTEM for this "
+                         "operation.")
+        if not node and not shows and not w.startswith("SELECT "):
+            raise Denied("Access denied; you need (at least one of) the GRANT privilege(s) on SYSTEM for this operation.")
+
+    def execute(self, sql, user="root"):
         """(columns, rows), or None for OK."""
         words = " ".join(sql.strip().rstrip(";").split())
         with self.lock:
+            self.by.append((user, re.sub("BY '[^']*'", "BY '***'", words)))
             self.drain()
             self.elect()
+            if user != "root":
+                self.check(user, words)
+                if "INFORMATION_SCHEMA.PARTITIONS_META" in words.upper() and self.partitions_meta:
+                    # Rows of tables on which the user has some right: of none.
+                    return ["n"], [[None]]
+            if self.account(words):
+                return None
             m = re.fullmatch(r'ALTER SYSTEM (ADD|DROP|DECOMMISSION) (FOLLOWER|OBSERVER|BACKEND|COMPUTE NODE) "(\[[^]]+\]|[^":]+):(\d+)"'
                              r"( FORCE)?( FROM WAREHOUSE \w+)?", words, re.I)
             if m:
@@ -230,27 +297,39 @@ class FeDouble:
     def serve(self, peer):
         with peer:
             try:
-                if self.handshake(peer):
-                    while self.command(peer):
-                        pass
+                peer, user = self.handshake(peer)
+                while user and self.command(peer, user):
+                    pass
             except (OSError, EOFError):
                 pass
 
     def handshake(self, peer):
+        """The stream, encrypted where it is, and who logged in; None: nobody."""
         salt = bytes(b % 94 + 33 for b in os.urandom(20))
-        caps = 0x1 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x80000
+        caps = 0x1 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x80000 | (0x800 if self.tls else 0)
         send(peer, 0, b"\x0a8.0.33\0" + struct.pack("<I", 1) + salt[:8] + b"\0" + struct.pack("<H", caps & 0xffff) + b"\x21\x02\0" +
              struct.pack("<H", caps >> 16) + bytes([21]) + bytes(10) + salt[8:] + b"\0mysql_native_password\0")
         seq, answer = receive(peer)
+        while self.open and self.hang_tls:
+            time.sleep(0.1)
+        if self.tls and len(answer) == 32:
+            peer = self.tls.wrap_socket(peer, server_side=True)
+            seq, answer = receive(peer)
+        elif self.tls:
+            self.violations.append("somebody logs in in the clear")
+            return peer, None
         user_end = answer.index(b"\0", 32)
-        size = answer[user_end + 1]
-        if answer[user_end + 2:user_end + 2 + size] != scramble(self.password, salt):
-            send(peer, seq + 1, error(1045, "28000", f"Access denied for user '{answer[32:user_end].decode()}' (using password: YES)"))
-            return False
+        user, size = answer[32:user_end].decode(), answer[user_end + 1]
+        with self.lock:
+            known = self.users.get(user)
+        password = self.password if user == "root" else known.password if known else None
+        if password is None or answer[user_end + 2:user_end + 2 + size] != scramble(password, salt):
+            send(peer, seq + 1, error(1045, "28000", f"Access denied for user '{user}' (using password: YES)"))
+            return peer, None
         send(peer, seq + 1, b"\0\0\0\2\0\0\0")
-        return True
+        return peer, user
 
-    def command(self, peer):
+    def command(self, peer, user):
         seq, body = receive(peer)
         if body[0] == 1:
             return False
@@ -268,9 +347,10 @@ class FeDouble:
         try:
             if self.fail and re.search(self.fail, sql):
                 raise Refused("planted failure")
-            result = self.execute(sql)
+            result = self.execute(sql, user)
         except Refused as refusal:
-            send(peer, seq + 1, error(1064, "HY000", str(refusal)))
+            denied = isinstance(refusal, Denied)
+            send(peer, seq + 1, error(5203 if denied else 1064, "42000" if denied else "HY000", str(refusal)))
             return True
         if result is None:
             send(peer, seq + 1, b"\0\0\0\2\0\0\0")

@@ -125,6 +125,14 @@ class Kubelet(threading.Thread):
             key = (f"{name}.c-fe-search.{self.namespace}.svc.cluster.local", 9010)
             d.frontends.setdefault(key, Node(*key)).alive = True
             d.elect()
+        elif entry["role"] == "fe-observer":
+            key = (f"{name}.c-fe-observer-search.{self.namespace}.svc.cluster.local", 9010)
+            row = d.frontends.get(key)
+            if not row or row.role != "OBSERVER":
+                # An image that knows nothing of observers joins as a follower then.
+                d.violations.append(f"{name} started before the FE knew it as an observer")
+            row = d.frontends.setdefault(key, Node(*key))
+            row.alive = row.join = True
         elif entry["role"] == "be":
             key = (f"{name}.c-be-search.{self.namespace}.svc.cluster.local", 9050)
             d.backends.setdefault(key, Node(*key, tablets=self.tablets)).alive = True
@@ -152,6 +160,7 @@ class World:
     def __init__(self, plane, namespace, go):
         self.plane, self.namespace, self.go = plane, namespace, go
         self.double = self.kubelet = None
+        self.more = {}  # of the CR's spec
 
     def create(self, shared_data=False, **parts):
         """Parts as (replicas, more); the double stands behind the Service before the first FE pod is ready."""
@@ -164,7 +173,7 @@ class World:
         return self
 
     def cr(self, **parts):
-        spec = {}
+        spec = dict(self.more)
         for role, (replicas, more) in parts.items():
             spec[f"starRocks{role.capitalize()}Spec"] = {"image": f"starrocks/{role}:3.3.1", "replicas": replicas, **more}
         return {"apiVersion": "starrocks.com/v1", "kind": "StarRocksCluster", "metadata": {"name": "c", "namespace": self.namespace},
@@ -212,7 +221,7 @@ def world(plane, folder):
         w = World(plane, namespace, go)
         try:
             yield w
-            assert not w.double or w.double.violations == []
+            assert not w.double or w.double.violations == [], w.double.violations
         finally:
             if w.kubelet:
                 w.kubelet.stop()

@@ -22,14 +22,14 @@ PENDING, SLOTS = 7, 9
 SALT = b"abcdefgh" + b"ijklmnopqrst"
 
 
-def certificates(folder):
-    """ca.pem, good.pem and expired.pem (with their keys in them) for 127.0.0.1."""
+def certificates(folder, san="IP:127.0.0.1"):
+    """ca.pem, good.pem and expired.pem (with their keys in them) for 127.0.0.1, or for another name."""
     def openssl(*args):
         subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True)
 
     openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", folder / "ca.key", "-out", folder / "ca.pem", "-days", "30",
             "-subj", "/CN=test ca")
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
+    (folder / "san").write_text(f"subjectAltName={san}\n")
     openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", folder / "fe.key", "-out", folder / "fe.csr", "-subj", "/CN=fe")
     (folder / "index.txt").write_text("")
     (folder / "ca.conf").write_text(

@@ -151,3 +151,25 @@ def test_what_the_cr_drops_is_dropped_from_adopted_objects(kwok_plane, kwok_name
         plane.kubectl("-n", ns, "patch", "src", name, "--type=json",
                       "-p", '[{"op":"remove","path":"/spec/starRocksBeSpec/limits"}]')
         wait_until("limits are gone", lambda: "limits" not in container()["resources"], 30)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_cluster_that_is_not_well_changes_hands_too(plane, plane_namespace, tmp_path, case):
+    """No pod ever becomes ready (an image that cannot be pulled): whose the objects are does not wait for that."""
+    ns = plane_namespace
+    name = make(plane, ns, case)
+    wait_until("upstream's pods", lambda: plane.get("-n", ns, "pods")["items"], 60)
+    for pod in plane.get("-n", ns, "pods")["items"]:
+        role = pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        plane.set_status(ns, "pod", pod["metadata"]["name"], {"phase": "Pending", "containerStatuses": [
+            {"name": role, "ready": False, "restartCount": 0, "image": "i", "imageID": "",
+             "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]})
+    wait_until("revisions", lambda: all(o["status"].get("updateRevision") for o in sets_of(plane, ns).values()), 60)
+    before = seen(plane, ns)
+    with operators(plane, ns, tmp_path) as start:
+        start()
+        theirs = lambda: [k for k, o in objects_of(plane, ns).items() if k != f"StatefulSet/{name}-cn" and
+                          (("roost-operator", "Apply") not in managers(o) or (UPSTREAM, "Update") in managers(o))]
+        wait_until("the objects are ours", lambda: not theirs(), 60)
+        wait_until("the status says why", lambda: condition(plane, ns, "Degraded", name).get("reason") == "ImagePullBackOff", 60)
+        assert seen(plane, ns) == before

@@ -92,8 +92,9 @@ def test_followers_leave_and_the_majority_stays(w):
     w.patch(fe={"replicas": 2})
     wait_until("two are left", lambda: w.replicas("fe") == 2, 120)
     w.settle()
-    assert w.hosts(w.double.frontends) == ["c-fe-0", "c-fe-1"]
-    assert [s.split('"')[1].split(".")[0] for s in statements(w, "DROP FOLLOWER")] == ["c-fe-2"]
+    # One that was restarted may have registered itself once more before its end.
+    wait_until("the FE knows two", lambda: w.hosts(w.double.frontends) == ["c-fe-0", "c-fe-1"], 60)
+    assert {s.split('"')[1].split(".")[0] for s in statements(w, "DROP FOLLOWER")} == {"c-fe-2"}
     with w.double.lock:
         for f in w.double.frontends.values():
             f.role = "LEADER" if f.host.startswith("c-fe-0") else "FOLLOWER"
@@ -117,6 +118,81 @@ def test_a_dead_follower_keeps_the_others(w):
     with w.double.lock:
         dead.alive = True
     wait_until("two are left", lambda: w.replicas("fe") == 2, 120)
+
+
+META = [{"name": "fe-meta", "mountPath": "/opt/starrocks/fe/meta", "storageSize": "1Gi"}]
+
+
+def claims(w):
+    return {c["metadata"]["name"]: c["metadata"]["uid"] for c in w.get("pvc")["items"]}
+
+
+def test_a_dropped_fe_takes_its_claims_along(w):
+    w.create(fe=(3, {"storageVolumes": META}))
+    w.settle()
+    before = claims(w)
+    assert sorted(before) == [f"fe-meta-c-fe-{i}" for i in range(3)]
+    w.patch(fe={"replicas": 2})
+    wait_until("two are left", lambda: w.replicas("fe") == 2, 120)
+    wait_until("the third one's claim is gone", lambda: sorted(claims(w)) == ["fe-meta-c-fe-0", "fe-meta-c-fe-1"], 60)
+    assert all(before[n] == u for n, u in claims(w).items())
+    w.settle()
+    # One that comes again begins with nothing.
+    w.patch(fe={"replicas": 3})
+    wait_until("a new claim", lambda: claims(w).get("fe-meta-c-fe-2"), 60)
+    assert claims(w)["fe-meta-c-fe-2"] != before["fe-meta-c-fe-2"]
+    w.settle()
+    w.plane.kubectl("-n", w.namespace, "annotate", "src", "c", "roost.io/keep-claims=true")
+    w.patch(fe={"replicas": 2})
+    wait_until("two are left", lambda: w.replicas("fe") == 2, 120)
+    w.settle()
+    assert "fe-meta-c-fe-2" in claims(w)
+
+
+# ---- P30: observers ----
+def roles_of(w):
+    with w.double.lock:
+        return {host.split(".")[0]: ("FOLLOWER" if f.role == "LEADER" else f.role, f.alive) for (host, _), f in w.double.frontends.items()}
+
+
+def behind(w, service):
+    """The pods that a Service selects (its addresses need nodes, which nobody has here)."""
+    selector = ",".join(f"{k}={v}" for k, v in w.get("svc", service)["spec"]["selector"].items())
+    return sorted(p["metadata"]["name"] for p in w.get("pods", "-l", selector)["items"])
+
+
+def test_observers_join_without_a_vote_and_change_before_those_that_vote(w):
+    w.create(fe=(1, {"observers": 2, "storageVolumes": META}), be=(1, {}))
+    w.settle()
+    assert roles_of(w) == {"c-fe-0": ("FOLLOWER", True), "c-fe-observer-1": ("OBSERVER", True), "c-fe-observer-2": ("OBSERVER", True)}
+    assert w.status()["starRocksFeObserverStatus"]["phase"] == "running"
+    assert w.status()["starRocksFeStatus"]["runningInstances"] == ["c-fe-0"]
+    assert behind(w, "c-fe-observer-service") == ["c-fe-observer-1", "c-fe-observer-2"]
+    assert behind(w, "c-fe-service") == ["c-fe-0"]
+    assert w.get("pdb", "c-fe-observer")["spec"]["maxUnavailable"] == 1
+    # A new image: backends, then observers, and the FE that votes last.
+    w.kubelet.changes.clear()
+    w.patch(fe={"image": "starrocks/x:3.4.0"}, be={"image": "starrocks/x:3.4.0"})
+    wait_until("the FE that votes has it", lambda: "fe" in dict(roles_in_order(w, ":3.4.0")), 120)
+    w.settle()
+    assert [r for r, _ in roles_in_order(w, ":3.4.0")] == ["be", "fe-observer", "fe-observer", "fe"]
+    # One that dies harms no quorum: those that vote may leave and come.
+    with w.double.lock:
+        next(f for (h, _), f in w.double.frontends.items() if h.startswith("c-fe-observer-2")).alive = False
+    w.patch(fe={"replicas": 2})
+    wait_until("a second one votes", lambda: roles_of(w).get("c-fe-1") == ("FOLLOWER", True), 90)
+    w.patch(fe={"replicas": 1})
+    wait_until("and leaves", lambda: w.replicas("fe") == 1, 120)
+    # They leave one by one, dropped first, with all that was theirs.
+    w.patch(fe={"observers": 0})
+    wait_until("all is gone", lambda: not w.plane.kubectl(
+        "-n", w.namespace, "get", "sts,svc,pdb", "-l", "app.kubernetes.io/component=fe-observer", "-o", "name"), 120)
+    w.settle()
+    assert roles_of(w) == {"c-fe-0": ("FOLLOWER", True)}
+    assert [s.split('"')[1].split(".")[0] for s in statements(w, "OBSERVER")] == ["c-fe-observer-1", "c-fe-observer-2",
+                                                                                  "c-fe-observer-2", "c-fe-observer-1"]
+    assert not [n for n in claims(w) if "observer" in n] and "fe-meta-c-fe-0" in claims(w)
+    assert "starRocksFeObserverStatus" not in w.status()
 
 
 # ---- P6 ----

@@ -8,9 +8,12 @@
 #include <pthread.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/fd.h"
 #include "lib/base/vec.h"
 
 /* libmariadb's own timeouts count whole seconds for each read, so that a server which drips a byte a second
@@ -20,6 +23,7 @@ enum { RESULT_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct mysqlc {
 	MYSQL *m;
+	int ca;      /* a file in memory; -1: plain */
 	bool broken; /* a call was given up half-way: the stream can no longer be trusted */
 };
 
@@ -76,6 +80,8 @@ static int failure(struct mysqlc *c, const char *what, unsigned *ret_errno, stru
 		code = -EACCES;
 	else if (n == CR_CONNECTION_ERROR || n == CR_CONN_HOST_ERROR || n == CR_UNKNOWN_HOST)
 		code = -ECONNREFUSED;
+	else if (n == CR_SSL_CONNECTION_ERROR)
+		code = -EKEYREJECTED;
 	else if (n == CR_SERVER_GONE_ERROR || n == CR_SERVER_LOST)
 		code = -ECONNRESET;
 	err_set(err, code, "%s: %.400s (%u)", what, mysql_error(c->m), n);
@@ -89,7 +95,7 @@ static int failure(struct mysqlc *c, const char *what, unsigned *ret_errno, stru
 }
 
 /* ---- connections ---- */
-static void set_options(MYSQL *m, const struct mysqlc_address *a)
+static void set_options(MYSQL *m)
 {
 	unsigned off = 0;
 	unsigned long packet = 16UL * 1024 * 1024;
@@ -98,11 +104,27 @@ static void set_options(MYSQL *m, const struct mysqlc_address *a)
 	/* Else a hostile server could ask for any file that this process may read. */
 	mysql_options(m, MYSQL_OPT_LOCAL_INFILE, &off);
 	mysql_options(m, MYSQL_OPT_MAX_ALLOWED_PACKET, &packet);
-	if (a->tls_ca) {
-		my_bool verify = 1;
-		mysql_options(m, MYSQL_OPT_SSL_CA, a->tls_ca);
-		mysql_options(m, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
-	}
+}
+
+/* The library takes the CA by a file's name only: a file without one elsewhere. */
+static int set_tls(struct mysqlc *c, const char *pem, struct deadline by, struct err *err)
+{
+	my_bool yes = 1;
+	char path[64];
+	unsigned seconds = (unsigned)(deadline_left_ms(by) / 1000 + 1);
+	size_t n = strlen(pem);
+	c->ca = memfd_create("ca", MFD_CLOEXEC);
+	if (c->ca < 0 || write(c->ca, pem, n) != (ssize_t)n)
+		return err_errno(err, "the CA");
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", c->ca);
+	mysql_options(c->m, MYSQL_OPT_SSL_CA, path);
+	mysql_options(c->m, MYSQL_OPT_SSL_ENFORCE, &yes);
+	mysql_options(c->m, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &yes);
+	/* The handshake blocks in the library: these bound each of its reads and writes. */
+	mysql_options(c->m, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
+	mysql_options(c->m, MYSQL_OPT_READ_TIMEOUT, &seconds);
+	mysql_options(c->m, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
+	return 0;
 }
 
 static void library_init(void)
@@ -118,10 +140,13 @@ int mysqlc_open(const struct mysqlc_address *a, struct deadline by, struct mysql
 	MYSQL *done = NULL;
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	pthread_once(&once, library_init);
+	c->ca = -1;
 	c->m = mysql_init(NULL);
 	if (!c->m)
 		return err_set(err, -ENOMEM, "%s: out of memory", what);
-	set_options(c->m, a);
+	set_options(c->m);
+	if (a->tls_ca && set_tls(c, a->tls_ca, by, err) < 0)
+		return -EKEYREJECTED;
 	int wanted = mysql_real_connect_start(&done, c->m, a->host, a->user,
 	                                      a->password ? a->password : "", NULL,
 	                                      (unsigned)a->port, NULL, 0);
@@ -145,6 +170,7 @@ void mysqlc_close(struct mysqlc *c)
 			shutdown((int)mysql_get_socket(c->m), SHUT_RDWR);
 		mysql_close(c->m);
 	}
+	fd_closep(&c->ca);
 	free(c);
 }
 

@@ -2,7 +2,7 @@
  *
  * Thread: one connection is one thread's. Ownership: a result owns its text until freed.
  * Limits: MYSQLC_ROWS_MAX rows and MYSQLC_CELL_MAX bytes a cell; more is -E2BIG.
- * Errors: -EACCES (1045), -ETIMEDOUT, -ECONNREFUSED, -ECONNRESET, -EPROTO; a statement that the server
+ * Errors: -EACCES (1045), -EKEYREJECTED (TLS: no TLS there, or a certificate that is not trusted), -ETIMEDOUT, -ECONNREFUSED, -ECONNRESET, -EPROTO; a statement that the server
  * refused is the positive outcome MYSQLC_REFUSED with its errno and text in err. */
 #ifndef ROOST_MYSQL_CLIENT_H
 #define ROOST_MYSQL_CLIENT_H
@@ -22,7 +22,8 @@ struct mysqlc_address {
 	int port;
 	const char *user;
 	const char *password; /* may be NULL or "" */
-	const char *tls_ca;   /* NULL: plain */
+	const char *
+		tls_ca; /* PEM text: TLS or nothing, and the certificate is for host; NULL: plain */
 };
 int mysqlc_open(const struct mysqlc_address *a, struct deadline by, struct mysqlc **ret,
                 struct err *err);

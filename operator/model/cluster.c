@@ -24,6 +24,7 @@ static const struct data_field part_fields[] = {
 	PART("readinessProbeFailureSeconds", DATA_INT, readiness_s),
 	PART("terminationGracePeriodSeconds", DATA_INT, grace_s),
 	PART("drainSeconds", DATA_INT, drain_s),
+	PART("observers", DATA_INT, observers),
 	PART("configMapInfo.configMapName", DATA_STR, info_map),
 	PART("configMapInfo.resolveKey", DATA_STR, info_key),
 	PART("configMaps", DATA_JSON, config_maps),

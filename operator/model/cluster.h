@@ -15,7 +15,7 @@
 #include "lib/base/mem.h"
 #include "operator/model/conf.h"
 
-enum { MODEL_REPLICAS_MAX = 10000, MODEL_NAME_MAX = 49 };
+enum { MODEL_REPLICAS_MAX = 10000, MODEL_NAME_MAX = 49, MODEL_OBSERVERS_MAX = 64 };
 #define MODEL_ENGINE_ANNOTATION "roost.io/engine"
 /* Upstream's operator: how it signs its fields, and what it remembers on its objects. */
 #define MODEL_UPSTREAM_MANAGER "sroperator"
@@ -38,6 +38,7 @@ struct model_part {
 	int64_t startup_s, liveness_s, readiness_s;
 	int64_t grace_s;           /* terminationGracePeriodSeconds, else made from drainSeconds */
 	int64_t drain_s;           /* of a CN; -1: not given */
+	int64_t observers;         /* of the FE: beside the replicas, without a vote */
 	char *info_map, *info_key; /* configMapInfo */
 	json_t *config_maps, *secrets, *volumes, *sidecars, *lifecycle, *service, *command, *args,
 		*pod_labels, *update_strategy; /* borrowed or NULL */

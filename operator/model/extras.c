@@ -1,11 +1,12 @@
-/* What a cluster may have besides FE, BE and CN: the FE proxy, disaster recovery. */
+/* What a cluster may have besides FE, BE and CN: the FE proxy, FE observers, disaster recovery. */
 #include <errno.h>
 #include <string.h>
 
 #include "lib/data/json.h"
 #include "operator/model/cluster_priv.h"
 
-enum { PROXY_NAME_MAX = 46 };
+/* Of observers the label controller-revision-hash: the set's name and ten characters in 63. */
+enum { PROXY_NAME_MAX = 46, OBSERVER_NAME_MAX = 40 };
 
 static bool has_snapshot(const json_t *config_maps)
 {
@@ -38,8 +39,25 @@ static void decode_recovery(struct model_cluster *m)
 	                 (m->dr.generation == seen && !(phase && strcmp(phase, "done") == 0)));
 }
 
+static int check_observers(const struct model_cluster *m, struct err *err)
+{
+	int64_t n = m->part[MODEL_FE].observers;
+	if (n < 0 || n > MODEL_OBSERVERS_MAX)
+		return err_set(err, -EINVAL,
+		               "spec.starRocksFeSpec.observers is %lld; it must be from 0 to %d",
+		               (long long)n, MODEL_OBSERVERS_MAX);
+	if (n > 0 && strlen(m->name) > OBSERVER_NAME_MAX)
+		return err_set(err, -EINVAL,
+		               "metadata.name has %zu characters; the observers' StatefulSet is "
+		               "named after it and allows %d",
+		               strlen(m->name), OBSERVER_NAME_MAX);
+	return 0;
+}
+
 int model_extras_decode(struct model_cluster *m, struct err *err)
 {
+	if (check_observers(m, err) < 0)
+		return -EINVAL;
 	int rc = model_part_decode(m->cr, "spec.starRocksFeProxySpec", "envVars", MODEL_ROLES,
 	                           &m->proxy, err);
 	if (rc < 0)

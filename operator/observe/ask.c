@@ -106,7 +106,12 @@ static int ask_replication(struct ask *a, struct mysqlc *sql, struct err *err)
 	                      "SELECT MAX(REPLICATION_NUM) AS n FROM "
 	                      "information_schema.partitions_meta",
 	                      a->by, &r, err);
-	if (rc == 0)
+	/* A user without a right on any table is shown no row: nothing is known, and DECOMMISSION itself refuses. */
+	const char *state = data_get_str(a->answer, "sql_user");
+	if (rc == 0 && state && strcmp(state, "used") == 0 &&
+	    (r.n_rows == 0 || !mysqlc_cell(&r, 0, "n")))
+		json_object_set_new(a->answer, "replication_hidden", json_true());
+	else if (rc == 0)
 		json_object_set_new(a->answer, "replication",
 		                    json_integer(r.n_rows ? number(&r, 0, "n", 0) : 0));
 	else if (rc == MYSQLC_REFUSED)
@@ -192,6 +197,8 @@ json_t *observe_ask(struct kube_client *kube, struct http_client *http, const js
 	int rc = data_get_str(target, "host")
 	                 ? ask_sql(&a, intents, &err)
 	                 : err_set(&err, -EHOSTUNREACH, "the FE Service has no address yet");
+	if (rc > 0)
+		observe_user_doubt(&a);
 	json_object_set_new(a.answer, "ok", json_boolean(rc == 0));
 	if (rc != 0) {
 		observe_metric_add(OBSERVE_SQL_FAILURES, 1);

@@ -15,8 +15,22 @@ struct ask {
 	json_t *answer;
 };
 
-/* Opens root's connection, and changes root's password to the one of target.root_secret (password.c). */
+/* Opens the connection that statements go by: the operator's own user's where target.sql_user {name, secret} says
+ * so, else root's (password.c). */
 int observe_open(struct ask *a, struct mysqlc **ret, struct err *err);
+/* root's; changes root's password to the one of target.root_secret. */
+int observe_open_root(struct ask *a, struct mysqlc **ret, struct err *err);
+/* As root only when target.root_secret holds another password than the one that opened last. */
+int observe_rotate_root(struct ask *a, struct err *err);
+int observe_open_as(struct ask *a, const char *user, const char *password, struct mysqlc **ret,
+                    struct err *err);
+/* malloc'd, mem_free_secret(); NULL when there is none. */
+char *observe_secret(struct ask *a, const char *name, const char *key);
+char *observe_secret_key(const json_t *secret, const char *key);
+/* The operator's own user: made by root when the FE does not let it in (user.c). */
+int observe_open_user(struct ask *a, const char *user, struct mysqlc **ret, struct err *err);
+/* A statement that it needs was refused: its rights are given anew at the next ask. */
+void observe_user_doubt(struct ask *a);
 
 /* A row of SHOW BACKENDS, COMPUTE NODES, FRONTENDS as observe/fe.h says it; NULL when it cannot be read. */
 typedef json_t *(*observe_row_fn)(const struct mysqlc_result *r, size_t i);

@@ -70,6 +70,15 @@ static bool on_statement(void *arg, int fd, const char *sql)
 	return true;
 }
 
+/* Of the warehouse's namespace: one pod, which is the node. */
+static void on_far_pods(void *arg, struct http_req *req)
+{
+	(void)arg;
+	http_answer_json(req, 200,
+	                 "{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[{\"metadata\":{"
+	                 "\"name\":\"p\"},\"status\":{\"podIP\":\"10.0.0.7\"}}]}");
+}
+
 static void on_cluster(void *arg, struct http_req *req)
 {
 	struct stage *s = arg;
@@ -109,7 +118,7 @@ static void changed(void *arg, const char *key)
 static int stage_start(void **state)
 {
 	struct stage *s = xcalloc(1, sizeof(*s));
-	static struct http_route routes[3];
+	static struct http_route routes[4];
 	struct err err = ERR_INIT;
 	routes[0] = (struct http_route){ .path = "/apis/starrocks.com/v1/*",
 		                         .handler = on_cluster,
@@ -120,9 +129,12 @@ static int stage_start(void **state)
 	routes[2] = (struct http_route){ .path = "/api/v1/namespaces/n/secrets/*",
 		                         .handler = on_secret,
 		                         .arg = s };
+	routes[3] = (struct http_route){ .path = "/api/v1/namespaces/far/pods",
+		                         .handler = on_far_pods,
+		                         .arg = s };
 	struct http_server_config config = { .listen = "127.0.0.1:0",
 		                             .routes = routes,
-		                             .n_routes = 3 };
+		                             .n_routes = ARRAY_LEN(routes) };
 	s->fe.on_statement = on_statement;
 	s->fe.arg = s;
 	atomic_store(&s->generation, 4);
@@ -157,7 +169,8 @@ static json_t *target(int port)
 	                 "MYSQL_PWD", "valueFrom", "secretKeyRef", "name", "s", "key", "password");
 }
 
-static json_t *ask_wanting(struct stage *s, int port, const char *intents, json_t *want)
+static json_t *ask_as(struct stage *s, int port, const char *intents, json_t *want,
+                      json_t *warehouse)
 {
 	struct observe_fe_config config = { .kube = s->kube, .may_write = may_write, .arg = s };
 	_cleanup_(kube_client_freep) struct kube_client *kube = NULL;
@@ -166,10 +179,17 @@ static json_t *ask_wanting(struct stage *s, int port, const char *intents, json_
 	struct err err = ERR_INIT;
 	if (want)
 		json_object_set_new(t, "want", want);
+	if (warehouse)
+		json_object_set_new(t, "warehouse", warehouse);
 	assert_int_equal(data_json_parse(str_of(intents), &list, &err), 0);
 	assert_int_equal(kube_client_new(s->kube, &kube, &err), 0);
 	assert_int_equal(http_client_new(NULL, &http, &err), 0);
 	return observe_ask(kube, http, t, list, &config, 4000);
+}
+
+static json_t *ask_wanting(struct stage *s, int port, const char *intents, json_t *want)
+{
+	return ask_as(s, port, intents, want, NULL);
 }
 
 static json_t *ask(struct stage *s, int port, const char *intents)
@@ -227,6 +247,21 @@ static void a_live_read_comes_before_a_statement(void **state)
 	}
 }
 
+/* Whose pods are looked at: the warehouse's own, wherever it is. */
+static void the_live_read_is_where_the_warehouse_is(void **state)
+{
+	struct stage *s = *state;
+	static const char *const names[] = { "n", "far" };
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		s->sent[0] = '\0';
+		json_t *warehouse =
+			json_pack("{s:s, s:s, s:s}", "ns", names[i], "name", "w", "uid", "w");
+		_cleanup_json_ json_t *a = ask_as(s, s->fe.port, DROP, NULL, warehouse);
+		assert_true(data_get_bool(a, "ok", false));
+		assert_int_equal(s->sent[0] == '\0', i == 1);
+	}
+}
+
 /* Whoever the step took for expendable: the FE's own list of the moment decides. */
 static void the_database_has_the_last_word(void **state)
 {
@@ -258,6 +293,25 @@ static void the_database_has_the_last_word(void **state)
 		  "\"do\":\"drop_backend\",\"host\":\"c-be-0.x\",\"port\":9050,"
 		  "\"below\":true",
 		  true },
+		/* Only one without a vote is dropped as one, and nobody is made known twice. */
+		{ { FE("0", "LEADER", "true"), FE("1", "FOLLOWER", "true"),
+		    FE("2", "OBSERVER", "true") },
+		  "\"do\":\"drop_observer\",\"host\":\"c-fe-2.x\",\"port\":9010",
+		  true },
+		{ { FE("0", "LEADER", "true"), FE("1", "FOLLOWER", "true"),
+		    FE("2", "FOLLOWER", "true") },
+		  "\"do\":\"drop_observer\",\"host\":\"c-fe-2.x\",\"port\":9010",
+		  false },
+		{ { FE("0", "LEADER", "true"), FE("1", "FOLLOWER", "true"),
+		    FE("2", "FOLLOWER", "true") },
+		  "\"do\":\"add_observer\",\"host\":\"c-fe-2.x\",\"port\":9010",
+		  false },
+		{ { FE("0", "LEADER", "true") },
+		  "\"do\":\"add_observer\",\"host\":\"c-fe-o.x\",\"port\":9010",
+		  true },
+		{ { FE("0", "FOLLOWER", "true") },
+		  "\"do\":\"add_observer\",\"host\":\"c-fe-o.x\",\"port\":9010",
+		  false },
 		/* No such compute node (any more). */
 		{ { FE("0", "LEADER", "true") },
 		  "\"do\":\"drop_node\",\"host\":\"10.0.0.99\",\"port\":9051",
@@ -391,6 +445,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(lists_become_rows),
 		TEST(a_live_read_comes_before_a_statement),
+		TEST(the_live_read_is_where_the_warehouse_is),
 		TEST(a_refused_statement_is_told),
 		TEST(nobody_answers),
 		TEST(black_holes_delay_nobody),

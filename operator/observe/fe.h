@@ -7,13 +7,17 @@
  * Target: {ns, name, uid, host, query_port, http_port, engine, env [the FE's], cn_selector,
  * want {replication, health}: what costs the FE something to say}.
  * root_secret {name, key} in the target: root's password is that, and is changed when the FE has the one before.
+ * sql_user {name, secret} in the target: the operator's own user, whose password the Secret holds; root only makes it.
+ * sql_user in the answer: used|refused (with sql_user_error: root goes on)|no_secret (nobody is asked).
+ * tls {ca: a Secret with ca.crt, name} in the target: over TLS to that name, or not at all; tls_refused in the answer.
  * denied in the answer: the FE takes no password that is known; rotated: it was just changed.
  * Answer: {at_ms, since_ms, ok, error, backends [{host, port, alive, decommissioned, tablets}],
  * nodes [{host, port, alive, warehouse, running}], frontends [{host, port, role, join, alive}],
- * load {…} (Roost's own FE), refused, replication (the most replicas a partition has) or replication_error,
+ * load {…} (Roost's own FE), refused, replication (the most replicas a partition has) or replication_error or
+ * replication_hidden (the user may see no table),
  * unhealthy (tablets short of a replica or in repair) or health_error}: real time; since_ms is when the
  * present state (answering or not) began; refused is why the last statement was not carried out.
- * Intent: {do: drop_node|decommission|cancel_decommission|drop_backend|drop_follower|drop_observer, host,
+ * Intent: {do: drop_node|decommission|cancel_decommission|drop_backend|drop_follower|drop_observer|add_observer, host,
  * port, generation, warehouse, below}: sent only while the live CR still has that generation and, for a drop,
  * the FE's own list of that moment agrees: a node is dead and no live pod has its address; a backend is
  * decommissioned and holds no tablet (below: may hold some); a follower's voters keep a living majority. */

@@ -49,18 +49,24 @@ static json_t *read_secret(struct ask *a, const char *name)
 	struct err err = ERR_INIT;
 	if (kube_get(a->kube, &ref, &secret, &err) == 0)
 		return secret;
-	log_warn("cluster=%s/%s secret=%s cannot read the root password: %s", ref.ns,
+	log_warn("cluster=%s/%s secret=%s cannot be read: %s", ref.ns,
 	         data_get_str(a->target, "name"), name, err.msg);
 	return NULL;
 }
 
-static char *secret_key(const json_t *secret, const char *key)
+char *observe_secret_key(const json_t *secret, const char *key)
 {
 	const char *text = json_string_value(json_object_get(json_object_get(secret, "data"), key));
 	_cleanup_buf_ struct buf out = BUF_INIT(PASSWORD_MAX);
 	if (!text || data_base64_decode(str_of(text), &out) < 0)
 		return NULL;
 	return buf_take(&out);
+}
+
+char *observe_secret(struct ask *a, const char *name, const char *key)
+{
+	_cleanup_json_ json_t *secret = name ? read_secret(a, name) : NULL;
+	return observe_secret_key(secret, key);
 }
 
 /* MYSQL_PWD of the FE's environment, itself or by Secret. */
@@ -80,20 +86,39 @@ static char *password_of_env(struct ask *a)
 			return xstrdup(value);
 		if (secret && key) {
 			_cleanup_json_ json_t *s = read_secret(a, secret);
-			return secret_key(s, key);
+			return observe_secret_key(s, key);
 		}
 	}
 	return NULL;
 }
 
 /* ---- opening ---- */
+int observe_open_as(struct ask *a, const char *user, const char *password, struct mysqlc **ret,
+                    struct err *err)
+{
+	const char *ca_secret = data_get_str(a->target, "tls.ca");
+	const char *name = data_get_str(a->target, "tls.name");
+	autofree char *ca = ca_secret ? observe_secret(a, ca_secret, "ca.crt") : NULL;
+	struct mysqlc_address address = { .host = ca_secret ? name
+		                                            : data_get_str(a->target, "host"),
+		                          .port = (int)data_get_int(a->target, "query_port", 9030),
+		                          .user = user,
+		                          .password = password,
+		                          .tls_ca = ca };
+	/* Read each time: a new CA counts from the next connection on. Never in the clear instead. */
+	int rc = ca_secret && (!ca || !*ca)
+	                 ? err_set(err, -EKEYREJECTED, "Secret %s has no ca.crt", ca_secret)
+	                 : mysqlc_open(&address, a->by, ret, err);
+	if (rc == -EKEYREJECTED) {
+		json_object_set_new(a->answer, "tls_refused", json_true());
+		err_wrap(err, "TLS to the FE, whose certificate must be for %s", name);
+	}
+	return rc;
+}
+
 static int open_with(struct ask *a, const char *password, struct mysqlc **ret, struct err *err)
 {
-	struct mysqlc_address address = { .host = data_get_str(a->target, "host"),
-		                          .port = (int)data_get_int(a->target, "query_port", 9030),
-		                          .user = "root",
-		                          .password = password };
-	return mysqlc_open(&address, a->by, ret, err);
+	return observe_open_as(a, "root", password, ret, err);
 }
 
 /* The statement holds the password: neither it nor the server's answer is told or logged. */
@@ -136,13 +161,13 @@ static int open_by_secret(struct ask *a, struct mysqlc **ret, struct err *err)
 	const char *uid = data_get_str(a->target, "uid");
 	const char *name = data_get_str(a->target, "root_secret.name");
 	_cleanup_json_ json_t *secret = read_secret(a, name);
-	char *fresh = secret_key(secret, data_get_str(a->target, "root_secret.key"));
+	char *fresh = observe_secret_key(secret, data_get_str(a->target, "root_secret.key"));
 	if (!fresh || !*fresh) {
 		mem_free_secret(fresh);
 		return err_set(err, -EACCES, "Secret %s has no root password", name);
 	}
 	int rc = open_with(a, fresh, ret, err);
-	char *before[] = { remembered(uid), secret_key(secret, PREVIOUS_KEY), xstrdup("") };
+	char *before[] = { remembered(uid), observe_secret_key(secret, PREVIOUS_KEY), xstrdup("") };
 	for (size_t i = 0; i < ARRAY_LEN(before); i++) {
 		if (rc == -EACCES && before[i] && strcmp(before[i], fresh) != 0)
 			rc = change(a, before[i], fresh, ret, err);
@@ -159,7 +184,21 @@ static int open_by_secret(struct ask *a, struct mysqlc **ret, struct err *err)
 	return rc;
 }
 
-int observe_open(struct ask *a, struct mysqlc **ret, struct err *err)
+int observe_rotate_root(struct ask *a, struct err *err)
+{
+	_cleanup_(mysqlc_closep) struct mysqlc *root = NULL;
+	const char *name = data_get_str(a->target, "root_secret.name");
+	if (!name)
+		return 0;
+	char *now = observe_secret(a, name, data_get_str(a->target, "root_secret.key"));
+	char *last = remembered(data_get_str(a->target, "uid"));
+	bool same = now && last && strcmp(now, last) == 0;
+	mem_free_secret(now);
+	mem_free_secret(last);
+	return same ? 0 : observe_open_root(a, &root, err);
+}
+
+int observe_open_root(struct ask *a, struct mysqlc **ret, struct err *err)
 {
 	int rc;
 	if (data_get_str(a->target, "root_secret.name")) {
@@ -172,4 +211,10 @@ int observe_open(struct ask *a, struct mysqlc **ret, struct err *err)
 	if (rc == -EACCES)
 		json_object_set_new(a->answer, "denied", json_true());
 	return rc;
+}
+
+int observe_open(struct ask *a, struct mysqlc **ret, struct err *err)
+{
+	const char *user = data_get_str(a->target, "sql_user.name");
+	return user ? observe_open_user(a, user, ret, err) : observe_open_root(a, ret, err);
 }

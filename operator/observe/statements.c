@@ -22,6 +22,7 @@ int observe_statement(const json_t *intent, struct buf *out)
 		{ "drop_backend", "ALTER SYSTEM DROP BACKEND \"%s:%lld\"" },
 		{ "drop_follower", "ALTER SYSTEM DROP FOLLOWER \"%s:%lld\"" },
 		{ "drop_observer", "ALTER SYSTEM DROP OBSERVER \"%s:%lld\"" },
+		{ "add_observer", "ALTER SYSTEM ADD OBSERVER \"%s:%lld\"" },
 	};
 	const char *act = data_get_str(intent, "do");
 	const char *host = data_get_str(intent, "host");
@@ -96,8 +97,10 @@ static bool still_true(struct ask *a, const json_t *intent)
 	if (strcmp(data_get_str(intent, "do"), "drop_node") != 0)
 		return true;
 	struct claim claim = { .host = data_get_str(intent, "host") };
+	/* A warehouse's pods are where the warehouse is. */
+	const char *far = data_get_str(a->target, "warehouse.ns");
 	struct kube_list_query q = { .kind = &KUBE_POD,
-		                     .ns = ref.ns,
+		                     .ns = far ? far : ref.ns,
 		                     .labels = data_get_str(a->target, "cn_selector") };
 	return kube_list(a->kube, &q, pod_claims, &claim, NULL, &err) == 0 && !claim.found;
 }
@@ -154,6 +157,29 @@ static bool spare_follower(const json_t *rows, const json_t *intent)
 	return leaders == 1 && 2 * alive > voters;
 }
 
+static bool is_observer(const json_t *rows, const json_t *intent)
+{
+	const char *role = data_get_str(find(rows, intent), "role");
+	return role && strcmp(role, "OBSERVER") == 0;
+}
+
+/* Nobody of that address yet, and one leads who can take it in. */
+static bool new_frontend(const json_t *rows, const json_t *intent)
+{
+	const char *host = data_get_str(intent, "host");
+	size_t i;
+	const json_t *r;
+	bool leads = false;
+	json_array_foreach((json_t *)(uintptr_t)rows, i, r)
+	{
+		const char *role = data_get_str(r, "role");
+		if (host && strcmp(data_get_str(r, "host"), host) == 0)
+			return false;
+		leads = leads || (role && strcmp(role, "LEADER") == 0);
+	}
+	return leads;
+}
+
 static bool database_agrees(struct ask *a, struct mysqlc *sql, const json_t *intent)
 {
 	static const struct {
@@ -164,6 +190,8 @@ static bool database_agrees(struct ask *a, struct mysqlc *sql, const json_t *int
 		{ "drop_backend", "SHOW BACKENDS", observe_backend, empty_backend },
 		{ "drop_node", "SHOW COMPUTE NODES", observe_node, dead_node },
 		{ "drop_follower", "SHOW FRONTENDS", observe_frontend, spare_follower },
+		{ "drop_observer", "SHOW FRONTENDS", observe_frontend, is_observer },
+		{ "add_observer", "SHOW FRONTENDS", observe_frontend, new_frontend },
 	};
 	_cleanup_json_ json_t *rows = NULL;
 	for (size_t i = 0; i < ARRAY_LEN(reads); i++) {

@@ -110,7 +110,7 @@ static bool any_pod(const struct step *s)
 	for (int r = 0; r < MODEL_ROLES; r++)
 		if (has_pods(s, (enum model_role)r))
 			return true;
-	return false;
+	return reconcile_observer_pods(s);
 }
 
 /* ---- the window ---- */
@@ -216,18 +216,22 @@ void reconcile_password(struct step *s)
 		reconcile_trouble(s, "RootPasswordRefused", "%s", error ? error : "access denied");
 }
 
+void reconcile_tls(struct step *s)
+{
+	const json_t *fe = json_object_get(s->world, "fe");
+	const char *error = data_get_str(fe, "error");
+	if (json_is_object(data_get(s->m->cr, "spec.tls")) &&
+	    data_get_bool(fe, "tls_refused", false))
+		reconcile_trouble(s, "TlsRefused", "%s", error ? error : "no trusted TLS");
+}
+
 /* ---- what the CRD takes and nothing serves yet ---- */
 void reconcile_not_built(struct step *s)
 {
-	/* Better a cluster that complains than one that is taken for encrypted. */
-	if (json_is_object(data_get(s->m->cr, "spec.tls")))
-		reconcile_trouble(s, "NotBuilt",
-		                  "spec.tls is not built yet: the operator talks to the FE in the "
-		                  "clear");
-	if (data_get_int(s->m->cr, "spec.starRocksFeSpec.observers", 0) > 0)
-		reconcile_trouble(s, "NotBuilt",
-		                  "spec.starRocksFeSpec.observers is not built yet: all FEs are "
-		                  "followers");
+	if (s->m->engine && s->m->part[MODEL_FE].observers > 0)
+		reconcile_trouble(
+			s, "NotBuilt",
+			"spec.starRocksFeSpec.observers: Roost's engine has no observers yet");
 }
 
 /* ---- what the status says of them ---- */
@@ -252,6 +256,9 @@ json_t *reconcile_switch_conditions(struct step *s)
 	if (s->paused)
 		add(list, "Paused", "Paused",
 		    "roost.io/paused is true: nothing is written but this status");
+	autofree char *root = reconcile_root_sql(s);
+	if (root)
+		add(list, "RootSql", "SqlUserRefused", root);
 	if (s->fenced[0]) {
 		autofree char *text = xasprintf("out of service and kept: %s", s->fenced);
 		add(list, "Fenced", "Fenced", text);

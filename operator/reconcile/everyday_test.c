@@ -169,6 +169,20 @@ static void a_restart_waits_for_the_window(void **state)
 	assert_string_equal(data_get_str(broken, "writes.0.verb"), "apply");
 }
 
+/* Whose the fields are restarts nothing: it waits neither for the window nor for another role. */
+static void upstreams_set_is_taken_over_while_its_change_waits(void **state)
+{
+	(void)state;
+	_cleanup_json_ json_t *w = settled();
+	data_set(w, "cr.spec.maintenanceWindow",
+	         parse("{\"start\":\"02:00\",\"durationMinutes\":60}"));
+	data_set(w, "cr.spec.starRocksBeSpec.image", json_string("j"));
+	json_object_set_new(object_of(w, "StatefulSet/c-be"), "upstream", json_true());
+	_cleanup_json_ json_t *plan = plan_of(w);
+	assert_non_null(write_like(plan, "adopt", "StatefulSet", "c-be"));
+	assert_null(write_like(plan, "apply", "StatefulSet", "c-be"));
+}
+
 /* ---- fence ---- */
 static void a_fenced_pod_is_kept_out_of_service(void **state)
 {
@@ -214,21 +228,55 @@ static void a_fenced_pod_is_kept_out_of_service(void **state)
 	assert_string_equal(data_get_str(back, "writes.1.name"), "c-cn-0");
 }
 
-static void what_is_not_built_is_told_by_name(void **state)
+static void tls_that_is_not_trusted_is_told(void **state)
 {
 	(void)state;
 	static const struct {
-		const char *path, *json;
+		const char *tls, *fe, *reason;
 	} cases[] = {
-		{ "cr.spec.tls", "{\"secretName\":\"s\"}" },
-		{ "cr.spec.starRocksFeSpec.observers", "1" },
+		{ "{\"secretName\":\"s\"}", "{\"ok\":true}", "AsExpected" },
+		{ "{\"secretName\":\"s\"}",
+		  "{\"ok\":false,\"tls_refused\":true,\"error\":\"expired\"}", "TlsRefused" },
+		/* An answer from before the field was taken away. */
+		{ NULL, "{\"ok\":false,\"tls_refused\":true,\"error\":\"expired\"}", "AsExpected" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		_cleanup_json_ json_t *w = settled();
-		data_set(w, cases[i].path, json_loads(cases[i].json, JSON_DECODE_ANY, NULL));
+		if (cases[i].tls)
+			data_set(w, "cr.spec.tls", parse(cases[i].tls));
+		json_object_set_new(w, "fe", parse(cases[i].fe));
 		_cleanup_json_ json_t *plan = plan_of(w);
-		assert_string_equal(condition(plan, "Degraded", "reason"), "NotBuilt");
-		assert_non_null(strstr(condition(plan, "Degraded", "message"), cases[i].path + 3));
+		assert_string_equal(condition(plan, "Degraded", "reason"), cases[i].reason);
+	}
+}
+
+static void the_sql_user_gets_its_secret_and_root_is_told_of(void **state)
+{
+	(void)state;
+	static const struct {
+		bool enabled;
+		const char *user;
+		bool secret, root;
+	} cases[] = {
+		{ true, NULL, false, false },         { true, "no_secret", true, false },
+		{ true, "used", false, false },       { true, "refused", false, true },
+		{ false, "no_secret", false, false }, { false, "refused", false, false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = settled();
+		json_t *fe = json_pack("{s:b, s:I, s:s*, s:s}", "ok", 1, "at_ms",
+		                       (json_int_t)(NOW_MS - 100), "sql_user", cases[i].user,
+		                       "sql_user_error", "no such thing");
+		data_set(w, "cr.spec.sqlUser",
+		         json_pack("{s:b}", "enabled", (int)cases[i].enabled));
+		json_object_set_new(w, "fe", fe);
+		_cleanup_json_ json_t *plan = plan_of(w);
+		const json_t *secret = write_like(plan, "sql_secret", "Secret", "c-roost-sql");
+		assert_int_equal(secret != NULL, cases[i].secret);
+		assert_int_equal(event(plan, "SqlUserRefused") != NULL, cases[i].root);
+		assert_string_equal(condition(plan, "RootSql", "status"),
+		                    cases[i].root ? "True" : "");
+		assert_string_equal(condition(plan, "Degraded", "status"), "False");
 	}
 }
 
@@ -240,8 +288,10 @@ int main(void)
 		cmocka_unit_test(a_node_that_hangs_holds_the_next_role),
 		cmocka_unit_test(windows),
 		cmocka_unit_test(a_restart_waits_for_the_window),
+		cmocka_unit_test(upstreams_set_is_taken_over_while_its_change_waits),
 		cmocka_unit_test(a_fenced_pod_is_kept_out_of_service),
-		cmocka_unit_test(what_is_not_built_is_told_by_name),
+		cmocka_unit_test(tls_that_is_not_trusted_is_told),
+		cmocka_unit_test(the_sql_user_gets_its_secret_and_root_is_told_of),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -32,7 +32,8 @@ static void grow(struct step *s, const json_t *live, const char *volume, const c
 {
 	const char *set = data_get_str(live, "metadata.name");
 	int64_t n = data_get_int(live, "spec.replicas", 1);
-	for (int64_t i = 0; i < n; i++) {
+	int64_t first = data_get_int(live, "spec.ordinals.start", 0);
+	for (int64_t i = first; i < first + n; i++) {
 		autofree char *claim = xasprintf("%s-%s-%lld", volume, set, (long long)i);
 		json_array_append_new(s->writes, json_pack("{s:s, s:s, s:s, s:s}", "verb", "grow",
 		                                           "kind", "PersistentVolumeClaim", "name",

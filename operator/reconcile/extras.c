@@ -82,8 +82,8 @@ enum reconcile_recovery reconcile_recovery(struct step *s)
 	return RECOVERY_RUNNING;
 }
 
-/* ---- the FE proxy ---- */
-static int64_t proxy_pods(struct step *s, json_t *out)
+/* ---- components of no role ---- */
+int64_t reconcile_component_pods(struct step *s, const char *component, json_t *out)
 {
 	static const char *const keys[] = { "runningInstances", "creatingInstances",
 		                            "failedInstances" };
@@ -96,7 +96,7 @@ static int64_t proxy_pods(struct step *s, json_t *out)
 		const char *c =
 			data_get_str(pod, "metadata.labels.app\\.kubernetes\\.io/component");
 		const char *phase = data_get_str(pod, "status.phase");
-		if (!c || strcmp(c, "fe-proxy") != 0)
+		if (!c || strcmp(c, component) != 0)
 			continue;
 		bool failed = phase && strcmp(phase, "Failed") == 0;
 		int which = reconcile_pod_ready(pod) ? 0 : failed ? 2 : 1;
@@ -112,6 +112,7 @@ static int64_t proxy_pods(struct step *s, json_t *out)
 	return ready;
 }
 
+/* ---- the FE proxy ---- */
 static void proxy_status(struct step *s)
 {
 	autofree char *service = render_object_name(s->m->name, RENDER_PROXY_SERVICE);
@@ -119,7 +120,7 @@ static void proxy_status(struct step *s)
 	const json_t *live = reconcile_live(s, RENDER_PROXY_SET);
 	int64_t want = s->m->proxy.replicas;
 	json_t *out = json_pack("{s:s, s:[s]}", "serviceName", service, "resourceNames", set);
-	int64_t ready = proxy_pods(s, out);
+	int64_t ready = reconcile_component_pods(s, "fe-proxy", out);
 	bool settled = live && data_get_int(live, "spec.replicas", 1) == want &&
 	               data_get_int(live, "status.observedGeneration", -1) >=
 	                       data_get_int(live, "metadata.generation", 0) &&
@@ -171,8 +172,10 @@ void reconcile_extras_status(struct step *s, json_t *status)
 		json_object_set_new(status, "disasterRecoveryStatus", s->recovery);
 	if (s->proxy)
 		json_object_set_new(status, "starRocksFeProxyStatus", s->proxy);
+	if (s->observers)
+		json_object_set_new(status, "starRocksFeObserverStatus", s->observers);
 	/* Upstream calls a cluster running whose proxy is not. */
 	if (phase && all && strcmp(all, "running") == 0)
 		json_object_set_new(status, "phase", json_string(phase));
-	s->recovery = s->proxy = NULL;
+	s->recovery = s->proxy = s->observers = NULL;
 }

@@ -4,6 +4,7 @@
  * alive, warehouse, running}; load.nodes {address, running, draining}. */
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/data/json.h"
 #include "operator/observe/fe.h"
 #include "operator/reconcile/step_priv.h"
@@ -42,6 +43,24 @@ const json_t *reconcile_row_of(const struct step *s, const json_t *rows, const c
 			return r;
 	}
 	return NULL;
+}
+
+bool reconcile_answer_covers(struct step *s, const char *name)
+{
+	const json_t *pod = reconcile_pod_named(s, name);
+	int64_t ready = 0, made = 0;
+	const char *since = data_get_str(reconcile_condition(pod, "Ready"), "lastTransitionTime");
+	const char *created = data_get_str(pod, "metadata.creationTimestamp");
+	if (since)
+		(void)clock_from_rfc3339(since, &ready);
+	if (created)
+		(void)clock_from_rfc3339(created, &made);
+	/* They have whole seconds. */
+	if (data_get_int(reconcile_fe(s), "at_ms", 0) >= (ready > made ? ready : made) + 1000)
+		return true;
+	reconcile_wait(s, "%s is to leave: asking the FE whether it has joined", name);
+	reconcile_ask(s, ASK_SOON_MS);
+	return false;
 }
 
 static bool is_address(const char *host)

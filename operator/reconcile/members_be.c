@@ -67,6 +67,9 @@ static bool enough_stay(struct step *s, const char *pod, const json_t *rows, con
 	if (s->m->engine)
 		return true;
 	s->want_replication = true;
+	/* The FE refuses a DECOMMISSION below it, and a drain that cannot end drops nothing. */
+	if (data_get_bool(fe, "replication_hidden", false))
+		return true;
 	if (replication < 0 && error && !below) {
 		reconcile_trouble(s, "BeScaleInRefused",
 		                  "%s is kept: the FE does not say which replication_num is in use "
@@ -121,7 +124,7 @@ static bool may_leave(struct step *s, const json_t *rows, const char *pod)
 	}
 	if (!row) {
 		if (staying(rows, NULL) > 0)
-			return true;
+			return reconcile_answer_covers(s, pod);
 		reconcile_wait(
 			s, "the FE lists no live backend: it is not known whether %s holds data",
 			pod);

@@ -72,7 +72,7 @@ static bool may_leave(struct step *s, const json_t *rows, const char *pod)
 		return false;
 	}
 	if (!row)
-		return true;
+		return reconcile_answer_covers(s, pod);
 	if (is_role(row, "LEADER")) {
 		unseat(s, pod, &others);
 		return false;
@@ -99,6 +99,30 @@ static bool too_many_at_once(struct step *s, int64_t want, int64_t have)
 	return true;
 }
 
+/* Dead, of a number that no pod has or will have: upstream's scale-in leaves such rows, and an FE that registered
+ * itself again between its DROP and its end. They count as votes, and the log is kept for them. */
+static void drop_left_behind(struct step *s, const json_t *rows, int64_t n)
+{
+	autofree char *prefix = xasprintf("%s-fe-", s->m->name);
+	size_t i;
+	const json_t *r;
+	json_array_foreach((json_t *)(uintptr_t)rows, i, r)
+	{
+		const char *host = data_get_str(r, "host");
+		int64_t ordinal = -1;
+		if (!host || strncmp(host, prefix, strlen(prefix)) != 0)
+			continue;
+		autofree char *pod = xstrndup(host, strcspn(host, "."));
+		if (str_to_i64(str_of(pod + strlen(prefix)), &ordinal) < 0 || ordinal < n ||
+		    !is_role(r, "FOLLOWER") || data_get_bool(r, "alive", true) ||
+		    reconcile_pod_named(s, pod))
+			continue;
+		reconcile_wait(s, "%s has left and is to be dropped from the FEs", pod);
+		reconcile_intent(s, "drop_follower", r);
+		return;
+	}
+}
+
 int64_t reconcile_fe_replicas(struct step *s)
 {
 	int64_t want = s->m->part[MODEL_FE].replicas;
@@ -106,8 +130,11 @@ int64_t reconcile_fe_replicas(struct step *s)
 	const json_t *fe = reconcile_fe(s);
 	const json_t *rows = json_object_get(fe, "frontends");
 	const char *refused = data_get_str(fe, "refused");
-	if (want >= have)
+	struct quorum q;
+	if (want >= have) {
+		drop_left_behind(s, rows, want);
 		return want;
+	}
 	if (s->m->dr.running || too_many_at_once(s, want, have))
 		return have;
 	reconcile_ask(s, ASK_SOON_MS);
@@ -120,5 +147,11 @@ int64_t reconcile_fe_replicas(struct step *s)
 	if (refused)
 		reconcile_trouble(s, "FeScaleInRefused", "%s", refused);
 	autofree char *pod = xasprintf("%s-fe-%lld", s->m->name, (long long)(have - 1));
-	return may_leave(s, rows, pod) ? have - 1 : have;
+	if (!may_leave(s, rows, pod))
+		return have;
+	/* Its catalog is worth nothing once the FEs that stay are all there without it. */
+	reconcile_quorum(rows, NULL, &q);
+	if (q.voters >= have - 1)
+		reconcile_forget_claims(s, reconcile_live(s, RENDER_FE_SET), have - 1);
+	return have - 1;
 }

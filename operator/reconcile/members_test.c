@@ -86,6 +86,8 @@ static void below_replication_only_as_allowed(void **state)
 		{ ",\"replication\":3,\"unhealthy\":2", NULL },
 		{ ",\"replication\":3,\"unhealthy\":0", "drop_backend" },
 		{ ",\"replication_error\":\"who knows\"", "decommission" },
+		/* The operator's own user sees no table: the FE's refusal of DECOMMISSION decides. */
+		{ ",\"replication_hidden\":true", "decommission" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		_cleanup_json_ json_t *w = settled(3, 0);
@@ -199,6 +201,97 @@ static void followers_leave_with_a_majority(void **state)
 	}
 }
 
+static void an_fe_that_left_its_row_behind_is_dropped(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *rows;
+		bool pod, drop;
+	} cases[] = {
+		{ FE("0", "LEADER", "true") "," FE("3", "FOLLOWER", "false"), false, true },
+		/* It lives, or has a pod, or will have one again, or leads. */
+		{ FE("0", "LEADER", "true") "," FE("3", "FOLLOWER", "true"), false, false },
+		{ FE("0", "LEADER", "true") "," FE("3", "FOLLOWER", "false"), true, false },
+		{ FE("0", "LEADER", "true") "," FE("2", "FOLLOWER", "false"), false, false },
+		{ FE("0", "FOLLOWER", "true") "," FE("3", "LEADER", "false"), false, false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = three_fes(3);
+		autofree char *fe = xasprintf("{\"frontends\":[%s]}", cases[i].rows);
+		set_fe(w, 100, fe);
+		if (cases[i].pod)
+			add_pod(w, "fe", "c-fe-3", "10.0.0.9", false);
+		_cleanup_json_ json_t *plan = plan_of(w);
+		const char *act = data_get_str(plan, "intents.0.do");
+		if ((act && strcmp(act, "drop_follower") == 0) != cases[i].drop)
+			fail_msg("case %zu", i);
+	}
+}
+
+/* A list from before a node joined says nothing of it. */
+static void who_is_not_listed_may_have_joined_since(void **state)
+{
+	(void)state;
+	static const struct {
+		int age_s; /* of the pod; the answer is one second old */
+		int fe, be;
+	} cases[] = { { 1, 3, 2 }, { 60, 2, 1 } };
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = three_fes(2), *b = settled(2, 0);
+		char at[CLOCK_RFC3339_MAX];
+		clock_rfc3339(NOW_MS - cases[i].age_s * 1000, at);
+		set_fe(w, 1000,
+		       "{\"frontends\":[" FE("0", "LEADER", "true") "," FE("1", "FOLLOWER",
+		                                                           "true") "]}");
+		data_set(pod_of(w, "c-fe-2"), "metadata.creationTimestamp", json_string(at));
+		_cleanup_json_ json_t *plan = plan_of(w);
+		assert_int_equal(replicas_of(w, plan, "c-fe"), cases[i].fe);
+		data_set(b, "cr.spec.starRocksBeSpec.replicas", json_integer(1));
+		set_fe(b, 1000, "{\"backends\":[" WELL("0") "],\"replication\":1}");
+		data_set(pod_of(b, "c-be-1"), "status.conditions.0.lastTransitionTime",
+		         json_string(at));
+		_cleanup_json_ json_t *backends = plan_of(b);
+		assert_int_equal(replicas_of(b, backends, "c-be"), cases[i].be);
+	}
+}
+
+/* What a dropped FE held must not come back under its name; nobody else's claim is touched. */
+static void a_dropped_fe_takes_its_claims_along(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *rows, *keep;
+		bool forget;
+	} cases[] = {
+		{ FE("0", "LEADER", "true") "," FE("1", "FOLLOWER", "true") "," FE("2", "FOLLOWER",
+		                                                                   "true"),
+		  NULL, false },
+		{ FE("0", "LEADER", "true") "," FE("1", "FOLLOWER", "true"), NULL, true },
+		{ FE("0", "LEADER", "true") "," FE("1", "FOLLOWER", "true"), "true", false },
+		/* The list lacks one that stays as well: it is not believed that far. */
+		{ FE("0", "LEADER", "true"), NULL, false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = three_fes(2);
+		autofree char *fe = xasprintf("{\"frontends\":[%s]}", cases[i].rows);
+		set_fe(w, 100, fe);
+		data_set(object_of(w, "StatefulSet/c-fe"), "spec.volumeClaimTemplates",
+		         parse("[{\"metadata\":{\"name\":\"fe-meta\"}}]"));
+		if (cases[i].keep)
+			data_set(w, "cr.metadata.annotations.roost\\.io/keep-claims",
+			         json_string(cases[i].keep));
+		_cleanup_json_ json_t *plan = plan_of(w);
+		const json_t *first = json_array_get(json_object_get(plan, "writes"), 0);
+		bool forgets = write_of(plan, "forget", "fe-meta-c-fe-2");
+		if (forgets != cases[i].forget)
+			fail_msg("case %zu", i);
+		/* Before the pod goes: what comes between finds the claim still there. */
+		if (forgets)
+			assert_string_equal(data_get_str(first, "verb"), "forget");
+		assert_null(write_of(plan, "forget", "fe-meta-c-fe-1"));
+	}
+}
+
 /* ---- whose number it is ---- */
 static void an_autoscaled_number_is_put_back(void **state)
 {
@@ -274,6 +367,9 @@ int main(void)
 		cmocka_unit_test(below_replication_only_as_allowed),
 		cmocka_unit_test(a_long_drain_is_told),
 		cmocka_unit_test(followers_leave_with_a_majority),
+		cmocka_unit_test(an_fe_that_left_its_row_behind_is_dropped),
+		cmocka_unit_test(who_is_not_listed_may_have_joined_since),
+		cmocka_unit_test(a_dropped_fe_takes_its_claims_along),
 		cmocka_unit_test(an_autoscaled_number_is_put_back),
 		cmocka_unit_test(a_pod_that_is_over_claims_no_node),
 	};

@@ -88,6 +88,17 @@ static json_t *root_secret_of(const struct model_cluster *m)
 	return name ? json_pack("{s:s, s:s}", "name", name, "key", key ? key : "password") : NULL;
 }
 
+/* By name: the certificate is for one, not for the Service's address. */
+static json_t *tls_of(const struct model_cluster *m, const char *dns)
+{
+	const json_t *tls = data_get(m->cr, "spec.tls");
+	const char *secret = data_get_str(tls, "secretName");
+	const char *ca = data_get_str(tls, "caSecretName");
+	const char *name = data_get_str(tls, "serverName");
+	return secret ? json_pack("{s:s, s:s}", "ca", ca ? ca : secret, "name", name ? name : dns)
+	              : NULL;
+}
+
 json_t *reconcile_target(const struct reconcile *r, const struct model_cluster *m,
                          const json_t *world)
 {
@@ -100,11 +111,12 @@ json_t *reconcile_target(const struct reconcile *r, const struct model_cluster *
 	const json_t *env = m->part[MODEL_FE].env;
 	if (ip && (!*ip || strcmp(ip, "None") == 0))
 		ip = dns;
-	return json_pack("{s:s, s:s, s:s, s:s*, s:i, s:i, s:b, s:s, s:o*, s:o*}", "ns", m->ns,
-	                 "name", m->name, "uid", m->uid, "host", ip, "query_port",
+	return json_pack("{s:s, s:s, s:s, s:s*, s:i, s:i, s:b, s:s, s:o*, s:o*, s:o*, s:o*}", "ns",
+	                 m->ns, "name", m->name, "uid", m->uid, "host", ip, "query_port",
 	                 m->part[MODEL_FE].ports.query, "http_port", m->part[MODEL_FE].ports.http,
 	                 "engine", m->engine, "cn_selector", selector, "env",
-	                 env ? json_deep_copy(env) : NULL, "root_secret", root_secret_of(m));
+	                 env ? json_deep_copy(env) : NULL, "root_secret", root_secret_of(m),
+	                 "sql_user", reconcile_sql_user_target(m), "tls", tls_of(m, dns));
 }
 
 bool reconcile_any_fe_ready(const json_t *world)

@@ -71,9 +71,16 @@ json_t *reconcile_keda_world(const struct worker *w, const struct record *rec,
 /* The Secret that KEDA shows to the scaler, made once for each token. */
 int reconcile_create_scaler_secret(struct worker *w, struct record *rec, const struct kube_ref *ref,
                                    const json_t *world, struct err *err);
+/* {name, secret} of the target, or NULL; and the Secret itself (sql_user.c). */
+json_t *reconcile_sql_user_target(const struct model_cluster *m);
+int reconcile_create_sql_secret(struct worker *w, const struct kube_ref *ref, const json_t *world,
+                                struct err *err);
 /* The verbs scale, grow and orphan (acts.c). */
 int reconcile_act(struct worker *w, struct record *rec, const struct kube_ref *ref,
                   const json_t *write, struct err *err);
+/* Deletes a claim of an FE that was dropped (claims.c). */
+int reconcile_forget_claim(struct worker *w, const struct kube_ref *ref, const json_t *world,
+                           const json_t *write, struct err *err);
 /* world.mounts: digests of the ConfigMaps and Secrets of roles that restart on a change (mounts.c). */
 int reconcile_add_mounts(struct worker *w, const char *key, struct record *rec,
                          const struct model_cluster *m, json_t *world, struct err *err);

@@ -188,15 +188,18 @@ void reconcile_want_as(struct step *s, enum render_object what, const struct ren
 	autofree char *key = xasprintf("%s/%s", kind, name);
 	bool upstreams = data_get_bool(live, "upstream", false);
 	enum model_role role = set_role(what);
-	if (ignored(live) ||
-	    (role != MODEL_ROLES && !reconcile_shape_set(s, role, live, desired)) ||
-	    (!upstreams && up_to_date(s, key, desired, live)))
+	if (ignored(live))
 		return;
-	/* Fields that upstream's operator signed become ours first: what the apply leaves out then goes. */
+	bool held = (what == RENDER_OBSERVER_SET && !reconcile_shape_observers(s, live, desired)) ||
+	            (role != MODEL_ROLES && !reconcile_shape_set(s, role, live, desired));
+	/* Fields that upstream's operator signed become ours first: what the apply leaves out then goes. That
+	 * restarts nothing and waits for nothing. */
 	if (upstreams)
 		json_array_append_new(s->writes, json_pack("{s:s, s:s, s:s, s:s*}", "verb", "adopt",
 		                                           "kind", kind, "name", name, "uid",
 		                                           data_get_str(live, "metadata.uid")));
+	if (held || (!upstreams && up_to_date(s, key, desired, live)))
+		return;
 	json_t *write = json_pack("{s:s, s:s, s:s}", "verb", "apply", "kind", kind, "name", name);
 	json_object_set_new(write, "object", TAKE_PTR(desired));
 	if (live)
@@ -259,6 +262,10 @@ static void plan_role(struct step *s, enum model_role role)
 	    !reconcile_live(s, RENDER_ROLE_SET(role))) {
 		reconcile_wait(s, "the first FE must be ready before %s starts",
 		               MODEL_ROLE_NAME[role]);
+		/* What is there, upstream's perhaps, is taken over meanwhile. */
+		for (unsigned i = 0; i < 2; i++)
+			if (reconcile_live(s, first + i))
+				reconcile_want(s, first + i, 0);
 		return;
 	}
 	s->replicas[role] = reconcile_rest_replicas(s, role);
@@ -346,8 +353,10 @@ static void plan_objects(struct step *s)
 	reconcile_keda(s);
 	if (s->m->part[MODEL_CN].present)
 		retire_cn_set(s);
-	if (recovery == RECOVERY_NONE)
-		reconcile_extras(s);
+	if (recovery != RECOVERY_NONE)
+		return;
+	reconcile_observers(s);
+	reconcile_extras(s);
 }
 
 /* ---- the step ---- */
@@ -419,6 +428,8 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 	reconcile_tell_order(&s);
 	reconcile_fence(&s);
 	reconcile_password(&s);
+	reconcile_tls(&s);
+	reconcile_sql_user(&s);
 	reconcile_not_built(&s);
 	reconcile_pause(&s);
 	json_t *status = reconcile_status(&s);

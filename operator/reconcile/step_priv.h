@@ -28,8 +28,9 @@ struct step {
 	bool paused, hibernating, resuming, asleep;
 	char held[256]; /* sets whose change waits for the maintenance window, and until when */
 	int64_t held_until_ms;
-	char fenced[256];         /* pods that are out of service by spec.fence */
-	json_t *recovery, *proxy; /* their part of the status, until reconcile_extras_status() */
+	char fenced[256]; /* pods that are out of service by spec.fence */
+	/* their part of the status, until reconcile_extras_status() */
+	json_t *recovery, *proxy, *observers;
 	bool want_replication, want_health;   /* what the FE is to be asked besides its lists */
 	enum model_role held_by[MODEL_ROLES]; /* whose change comes first; MODEL_ROLES: nobody's */
 	json_t *decommission;                 /* of the status, until reconcile_members_status() */
@@ -97,6 +98,11 @@ bool reconcile_window_closed(const json_t *window, int64_t now_ms, int64_t *ret_
 void reconcile_fence(struct step *s);
 /* Tells when the FE takes none of the passwords that are known. */
 void reconcile_password(struct step *s);
+/* The operator's own SQL user (sql_user.c): its Secret, and why root has to go on (malloc'd, NULL: it has not). */
+void reconcile_sql_user(struct step *s);
+char *reconcile_root_sql(const struct step *s);
+/* Tells when the FE is not asked, since its TLS is not to be trusted. */
+void reconcile_tls(struct step *s);
 /* Names what the CR asks for and nothing serves yet. */
 void reconcile_not_built(struct step *s);
 /* [{type, reason, message}] of conditions that are there while they are true. */
@@ -105,6 +111,16 @@ json_t *reconcile_switch_conditions(struct step *s);
 /* ---- the parts ---- */
 /* The FE proxy, the Ingress, disruption budgets (extras.c). */
 void reconcile_extras(struct step *s);
+/* Running, creating and failed pods of a component into its status; how many are ready. */
+int64_t reconcile_component_pods(struct step *s, const char *component, json_t *out);
+/* FE observers (observers.c), after the roles were planned. */
+void reconcile_observers(struct step *s);
+/* Whether the other FEs keep their image until the observers have theirs; says so. */
+bool reconcile_observers_first(struct step *s);
+bool reconcile_observer_pods(const struct step *s);
+bool reconcile_shape_observers(struct step *s, const json_t *live, json_t *desired);
+/* Deletes the claims of this pod of the set, which has left for good (claims.c). */
+void reconcile_forget_claims(struct step *s, const json_t *live, int64_t ordinal);
 /* RUNNING: one FE alone restores from a snapshot, the others wait. BLOCKED: nothing is written. */
 enum reconcile_recovery { RECOVERY_NONE, RECOVERY_RUNNING, RECOVERY_BLOCKED };
 enum reconcile_recovery reconcile_recovery(struct step *s);
@@ -114,6 +130,8 @@ void reconcile_extras_status(struct step *s, json_t *status);
 const json_t *reconcile_pod_named(const struct step *s, const char *name);
 /* The FE's row of a pod, by name or address. */
 const json_t *reconcile_row_of(const struct step *s, const json_t *rows, const char *pod);
+/* Whether the FE's answer is younger than what the pod last became: a row that it lacks is then none. Says so. */
+bool reconcile_answer_covers(struct step *s, const char *pod);
 /* The address of a row that belongs to no pod there is; NULL: none. */
 const char *reconcile_stranger(const struct step *s, const json_t *rows);
 json_t *reconcile_intent(struct step *s, const char *act, const json_t *row);
@@ -137,6 +155,8 @@ void reconcile_order(struct step *s);
 void reconcile_tell_order(struct step *s);
 /* What is to be applied now of a set; false: nothing, this time. live may be NULL. */
 bool reconcile_shape_set(struct step *s, enum model_role role, const json_t *live, json_t *desired);
+/* Of a set that keeps its template for now. */
+void reconcile_only_replicas(struct step *s, const json_t *live, const json_t *desired);
 bool reconcile_restarts_on_change(const struct model_cluster *m, enum model_role role);
 void reconcile_config(struct step *s, enum model_role role, const json_t *live, json_t *desired);
 bool reconcile_expand(struct step *s, enum model_role role, const json_t *live, json_t *desired);

@@ -373,7 +373,7 @@ static void choose_strategy(struct step *s, enum model_role role, const json_t *
 		restart_next(s, role, live);
 }
 
-static void only_replicas(struct step *s, const json_t *live, const json_t *desired)
+void reconcile_only_replicas(struct step *s, const json_t *live, const json_t *desired)
 {
 	int64_t n = data_get_int(desired, "spec.replicas", 0);
 	reconcile_requeue(s, STEP_MS);
@@ -403,8 +403,8 @@ bool reconcile_shape_set(struct step *s, enum model_role role, const json_t *liv
 		return false;
 	if (reconcile_window_holds(s, live, desired))
 		return false;
-	if (s->held_by[role] != MODEL_ROLES) {
-		only_replicas(s, live, desired);
+	if (s->held_by[role] != MODEL_ROLES || (role == MODEL_FE && reconcile_observers_first(s))) {
+		reconcile_only_replicas(s, live, desired);
 		return false;
 	}
 	if (role != MODEL_CN)

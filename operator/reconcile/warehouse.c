@@ -139,9 +139,6 @@ static void drop_ghosts(struct step *s)
 	const json_t *cluster = data_get(s->world, "cluster.cr");
 	size_t i;
 	const json_t *n;
-	/* Pods of another namespace are not in the live read before a drop. */
-	if (strcmp(s->m->fe_ns, s->m->ns) != 0)
-		return;
 	json_array_foreach(json_object_get(reconcile_fe(s), "nodes"), i, n)
 	{
 		const char *host = data_get_str(n, "host");

@@ -127,6 +127,11 @@ static void ghosts_of_the_warehouse_only(void **state)
 	assert_string_equal(data_get_str(intents, "0.host"), "10.0.0.1");
 	/* The live read before it is of the cluster. */
 	assert_int_equal(data_get_int(intents, "0.generation", 0), 7);
+	/* A warehouse beside a cluster of another namespace leaves none behind either. */
+	data_set(w, "cr.spec.starRocksClusterNamespace", json_string("other"));
+	data_set(w, "cluster.cr.spec.warehouseNamespaces", parse("[\"n\"]"));
+	_cleanup_json_ json_t *far = plan_of(w);
+	assert_string_equal(data_get_str(far, "intents.0.host"), "10.0.0.1");
 }
 
 static void it_leaves_in_order(void **state)

@@ -298,6 +298,10 @@ static int write_one(struct worker *w, struct record *rec, const json_t *world, 
 		return write_annotation(w, &ref, write, err);
 	if (strcmp(verb, "scaler_secret") == 0)
 		return reconcile_create_scaler_secret(w, rec, &ref, world, err);
+	if (strcmp(verb, "sql_secret") == 0)
+		return reconcile_create_sql_secret(w, &ref, world, err);
+	if (strcmp(verb, "forget") == 0)
+		return reconcile_forget_claim(w, &ref, world, write, err);
 	if (strcmp(verb, "delete") == 0)
 		return remove_object(w, rec, &ref, world, write, err);
 	if (strcmp(verb, "cost") == 0)

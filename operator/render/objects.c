@@ -131,6 +131,8 @@ bool render_wanted(const struct model_cluster *m, enum render_object what)
 		return m->engine;
 	if (what == RENDER_CN_HPA && !m->hpa)
 		return false;
+	if (what >= RENDER_OBSERVER_SEARCH)
+		return render_observer_wanted(m, what);
 	if (what > RENDER_CN_KEDA)
 		return render_extra_wanted(m, what);
 	return m->part[render_object_role(what)].present;
@@ -177,6 +179,8 @@ int render_object(const struct model_cluster *m, enum render_object what,
 			json_object_set_new(ctx, "pod", part);
 	} else if (what == RENDER_TOKEN) {
 		json_object_set_new(ctx, "token", json_string(values->token));
+	} else if (what >= RENDER_OBSERVER_SEARCH) {
+		rc = render_observer(m, what, values, options, ctx, err);
 	} else if (what > RENDER_CN_KEDA) {
 		rc = render_extra(m, what, options, ctx, err);
 	} else if (is_scaling(what)) {

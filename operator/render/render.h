@@ -35,8 +35,13 @@ enum render_object {
 	RENDER_BE_PDB,
 	RENDER_CN_PDB,
 	RENDER_PROXY_PDB,
+	RENDER_OBSERVER_SEARCH, /* FE observers (observers.c) */
+	RENDER_OBSERVER_SERVICE,
+	RENDER_OBSERVER_SET,
+	RENDER_OBSERVER_PDB,
 	RENDER_OBJECTS,
 };
+#define RENDER_OBSERVER "fe-observer" /* the component; the set is "<cluster>-fe-observer" */
 #define RENDER_ROLE_SET(role) ((enum render_object)(RENDER_FE_SET + 3 * (int)(role)))
 #define RENDER_ROLE_FIRST(role) ((enum render_object)(RENDER_FE_SEARCH + 3 * (int)(role)))
 
@@ -81,6 +86,11 @@ int render_service(const struct model_cluster *m, enum model_role role, json_t *
 int render_extra(const struct model_cluster *m, enum render_object what,
                  const struct render_options *options, json_t *ctx, struct err *err);
 bool render_extra_wanted(const struct model_cluster *m, enum render_object what);
+/* What FE observers need (observers.c). */
+int render_observer(const struct model_cluster *m, enum render_object what,
+                    const struct render_values *values, const struct render_options *options,
+                    json_t *ctx, struct err *err);
+bool render_observer_wanted(const struct model_cluster *m, enum render_object what);
 /* {labels, type, …} of a Service that users see; the ports are the caller's. */
 int render_outer_service(const struct model_cluster *m, const struct model_part *p,
                          const char *component, json_t **ret, struct err *err);

@@ -32,6 +32,10 @@ TEMPLATE(fe_pdb, "fe_pdb.yaml");
 TEMPLATE(be_pdb, "be_pdb.yaml");
 TEMPLATE(cn_pdb, "cn_pdb.yaml");
 TEMPLATE(proxy_pdb, "proxy_pdb.yaml");
+TEMPLATE(observer_search, "observer_search.yaml");
+TEMPLATE(observer_service, "observer_service.yaml");
+TEMPLATE(observer_set, "observer_statefulset.yaml");
+TEMPLATE(observer_pdb, "observer_pdb.yaml");
 
 static const struct {
 	const char *text, *end, *suffix;
@@ -61,6 +65,12 @@ static const struct {
 	[RENDER_BE_PDB] = ROW(be_pdb, "-be", KUBE_PDB, MODEL_ROLES),
 	[RENDER_CN_PDB] = ROW(cn_pdb, "-cn", KUBE_PDB, MODEL_ROLES),
 	[RENDER_PROXY_PDB] = ROW(proxy_pdb, "-fe-proxy", KUBE_PDB, MODEL_ROLES),
+	[RENDER_OBSERVER_SEARCH] =
+		ROW(observer_search, "-fe-observer-search", KUBE_SERVICE, MODEL_ROLES),
+	[RENDER_OBSERVER_SERVICE] =
+		ROW(observer_service, "-fe-observer-service", KUBE_SERVICE, MODEL_ROLES),
+	[RENDER_OBSERVER_SET] = ROW(observer_set, "-fe-observer", KUBE_STATEFUL_SET, MODEL_ROLES),
+	[RENDER_OBSERVER_PDB] = ROW(observer_pdb, "-fe-observer", KUBE_PDB, MODEL_ROLES),
 #undef ROW
 };
 

@@ -18,13 +18,14 @@ tool_info() {
     keda-operator) echo "go-keda|github.com/kedacore/keda/v2/cmd/operator|-X github.com/kedacore/keda/v2/version.Version=2.21.0|KEDA's operator (go, 8 min when cold)" ;;
     keda-adapter) echo "go-keda|github.com/kedacore/keda/v2/cmd/adapter|-X github.com/kedacore/keda/v2/version.Version=2.21.0|KEDA's metrics adapter (go, 2 min when cold)" ;;
     scalerclient) echo "go-keda|./scalerclient||KEDA's scaler code as a client (go, 1 min after keda-operator, 8 min when cold)" ;;
+    kstatus) echo "go-kstatus|./kstatus||kstatus as a program (go, 1 min when cold)" ;;
     kwok) echo "go-kwok|sigs.k8s.io/kwok/cmd/kwok||kwok (go, 2 min when cold)" ;;
     karpenter) echo "go-karpenter|sigs.k8s.io/karpenter/kwok||Karpenter with its kwok provider (go, 3 min when cold)" ;;
     *) return 1 ;;
   esac
 }
 
-tools='hyperkube hyperkube-1.29 etcd coredns storage pause helm minio keda-operator keda-adapter kwok karpenter kubectl'
+tools='hyperkube hyperkube-1.29 etcd coredns storage pause helm minio keda-operator keda-adapter kstatus kwok karpenter kubectl'
 
 # module_dir GO-DIR MODULE: where the module's files lie; its manifests are used
 # from there, so that they always fit the program.
