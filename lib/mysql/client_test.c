@@ -11,6 +11,18 @@
 #include "lib/mysql/client.h"
 #include "lib/mysql/fake.h"
 
+#define CA                                                                   \
+	"-----BEGIN CERTIFICATE-----\n"                                      \
+	"MIIBdjCCARugAwIBAgIUFVg2J07t56ZE1aAxJp0br5rWJ8UwCgYIKoZIzj0EAwIw\n" \
+	"DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjgyMTM4MjFaGA8yMTI2MTEwNDIxMzgy\n" \
+	"MVowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBiS\n" \
+	"APEV8+lSENXKEqO0JeekmoAYLRtApNPCA+6wk8xG4xhhHcZQYlbLNs5q8e80LVyl\n" \
+	"H8kqLk7KhDUQQj2VFWujUzBRMB0GA1UdDgQWBBT5CIMdAKA/+KVQGW9dTu3icjem\n" \
+	"5TAfBgNVHSMEGDAWgBT5CIMdAKA/+KVQGW9dTu3icjem5TAPBgNVHRMBAf8EBTAD\n" \
+	"AQH/MAoGCCqGSM49BAMCA0kAMEYCIQCYpqxZU7PJoZcNe151mdIdd0EMA0hckCU5\n" \
+	"SJUIcPtNuwIhANfqL1Jy1Em6A/h7beXr7x1LHG/bwTskzUv9oXtKNuxa\n"         \
+	"-----END CERTIFICATE-----\n"
+
 /* ---- what the server says to each statement ---- */
 static void huge_cell(int fd)
 {
@@ -160,6 +172,48 @@ static void a_black_hole_costs_the_deadline(void **state)
 	assert_in_range(clock_mono_ms() - began, 250, 1200);
 }
 
+/* ---- TLS or nothing ---- */
+static void a_server_in_the_clear_is_no_server(void **state)
+{
+	const struct mysqlc_fake *f = *state;
+	struct mysqlc_address a = { "127.0.0.1", f->port, "root", NULL, "no CA at all" };
+	struct mysqlc *c = NULL;
+	struct err err = ERR_INIT;
+	assert_int_equal(mysqlc_open(&a, deadline_in(30000), &c, &err), -EKEYREJECTED);
+	assert_null(c);
+}
+
+/* Offers TLS, and is silent as soon as it is taken at its word. */
+static void *silent_server(void *arg)
+{
+	int listener = *(int *)arg;
+	char seen[64];
+	_cleanup_(fd_closep) int fd = accept(listener, NULL, NULL);
+	if (fd < 0)
+		return NULL;
+	mysqlc_fake_greet_with(fd, 0xaa00);
+	while (read(fd, seen, sizeof(seen)) > 0)
+		;
+	return NULL;
+}
+
+static void a_handshake_that_never_ends_is_given_up(void **state)
+{
+	(void)state;
+	int port = 0;
+	_cleanup_(fd_closep) int fd = mysqlc_fake_listen(&port);
+	pthread_t thread;
+	struct mysqlc *c = NULL;
+	struct err err = ERR_INIT;
+	struct mysqlc_address a = { "127.0.0.1", port, "root", NULL, CA };
+	assert_int_equal(pthread_create(&thread, NULL, silent_server, &fd), 0);
+	int64_t began = clock_mono_ms();
+	assert_true(mysqlc_open(&a, deadline_in(300), &c, &err) < 0);
+	assert_in_range(clock_mono_ms() - began, 0, 20000);
+	assert_null(c);
+	pthread_join(thread, NULL);
+}
+
 static void quotes(void **state)
 {
 	(void)state;
@@ -177,6 +231,8 @@ int main(void)
 		cmocka_unit_test(each_call_ends_at_its_deadline),
 		cmocka_unit_test(what_breaks),
 		cmocka_unit_test(a_black_hole_costs_the_deadline),
+		cmocka_unit_test(a_server_in_the_clear_is_no_server),
+		cmocka_unit_test(a_handshake_that_never_ends_is_given_up),
 		cmocka_unit_test(quotes),
 	};
 	return cmocka_run_group_tests(tests, fake_start, fake_stop);

@@ -118,14 +118,14 @@ static inline int mysqlc_fake_read(int fd, char *out, size_t max, size_t *ret_le
 	return 0;
 }
 
-static inline void mysqlc_fake_greet(int fd)
+static inline void mysqlc_fake_greet_with(int fd, unsigned caps)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT(256);
 	buf_add(&b, "\12", 1);
 	buf_add(&b, "5.1.0", 6);
 	buf_addle(&b, 1, 4);
 	buf_add(&b, "12345678", 9);
-	buf_addle(&b, 0xa200, 2); /* protocol 4.1, secure connection, transactions */
+	buf_addle(&b, caps, 2);
 	buf_addle(&b, 33, 1);
 	buf_addle(&b, 2, 2);
 	buf_addle(&b, 0x0008, 2); /* plugin auth */
@@ -134,6 +134,12 @@ static inline void mysqlc_fake_greet(int fd)
 	buf_add(&b, "123456789012", 13);
 	buf_add(&b, "mysql_native_password", 22);
 	mysqlc_fake_packet(fd, 0, &b);
+}
+
+/* Protocol 4.1, secure connection, transactions. */
+static inline void mysqlc_fake_greet(int fd)
+{
+	mysqlc_fake_greet_with(fd, 0xa200);
 }
 
 /* The user "nobody" is refused. */

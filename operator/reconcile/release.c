@@ -111,7 +111,7 @@ static int give_back(const struct release *r, enum render_object what, struct er
 		        name, name);
 		return 0;
 	}
-	if (ref.kind == &KUBE_PDB || ref.kind == &KUBE_INGRESS) {
+	if (ref.kind == &KUBE_PDB || ref.kind == &KUBE_INGRESS || what >= RENDER_OBSERVER_SEARCH) {
 		fprintf(r->out, "%s %s: left as it is; upstream's operator knows none\n",
 		        ref.kind->kind, name);
 		return 0;
