@@ -37,7 +37,8 @@ static int open_star(struct select *s, const json_t *star)
 		const struct bind_column *c = &s->scope.columns.v[i];
 		const char *alias = s->scope.relations.v[c->relation].alias;
 		if (*relation ? strcasecmp(alias, relation) == 0 : !c->hidden)
-			add_item(s, json_deep_copy(c->expr), xstrdup(c->name), "");
+			add_item(s, json_deep_copy(*relation ? c->expr : bind_bare(c)),
+			         xstrdup(c->name), "");
 		if (s->names.n > META_COLUMNS_MAX)
 			return err_set(s->b->err, SQL_ERR(1117), "More than %d columns",
 			               META_COLUMNS_MAX);

@@ -218,16 +218,15 @@ static int merge_column(struct from *f, json_t *ref, size_t left, size_t right, 
 	if (!l || !r)
 		return err_set(f->b->err, SQL_ERR(1054), "Unknown column '%.200s' in 'from clause'",
 		               name);
-	json_array_append_new(conjuncts, ast_new_compare("COMPARE_EQUAL", json_deep_copy(l->expr),
-	                                                 json_deep_copy(r->expr)));
+	json_array_append_new(conjuncts,
+	                      ast_new_compare("COMPARE_EQUAL", json_deep_copy(bind_bare(l)),
+	                                      json_deep_copy(bind_bare(r))));
 	r->hidden = true;
 	if (strcmp(type, "RIGHT") == 0 || strcmp(type, "FULL") == 0) {
-		/* What l.name means stays; what the bare name means is either side's. */
-		struct bind_column both = *l;
-		both.name = xstrdup(l->name);
-		both.expr = ast_new_coalesce(json_deep_copy(l->expr), json_deep_copy(r->expr));
-		l->hidden = true;
-		vec_push(&f->s->columns, both);
+		json_t *both = ast_new_coalesce(json_deep_copy(bind_bare(l)),
+		                                json_deep_copy(bind_bare(r)));
+		json_decref(l->both);
+		l->both = both;
 	}
 	return 0;
 }
@@ -294,6 +293,7 @@ static int from_join(struct from *f, json_t *ref)
 		for (size_t i = right; i < f->s->columns.n; i++) {
 			free(f->s->columns.v[i].name);
 			json_decref(f->s->columns.v[i].expr);
+			json_decref(f->s->columns.v[i].both);
 		}
 		f->s->columns.n = right;
 	}

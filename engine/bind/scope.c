@@ -27,6 +27,7 @@ void bind_scope_free(struct bind_scope *s)
 	for (size_t i = 0; i < s->columns.n; i++) {
 		free(s->columns.v[i].name);
 		json_decref(s->columns.v[i].expr);
+		json_decref(s->columns.v[i].both);
 	}
 	vec_free(&s->relations);
 	vec_free(&s->columns);
@@ -54,6 +55,11 @@ int bind_add_relation(struct bind *b, struct bind_scope *s, const char *alias, c
 				 .relation = at });
 	}
 	return 0;
+}
+
+const json_t *bind_bare(const struct bind_column *c)
+{
+	return c->both ? c->both : c->expr;
 }
 
 /* Looks in one scope: how many columns answer; the first of them in *ret. */
@@ -128,7 +134,7 @@ int bind_resolve(struct bind_context *cx, const json_t *column_ref, json_t **ret
 			               "Column '%.*s' in %s is ambiguous", NAME_SHOWN_MAX, name,
 			               cx->clause);
 		if (found == 1) {
-			*ret = json_deep_copy(c->expr);
+			*ret = json_deep_copy(table ? c->expr : bind_bare(c));
 			return 0;
 		}
 		if (s == cx->scope && alias >= 0)

@@ -15,7 +15,8 @@ void bind_names_free(struct bind_names *n);
 
 struct bind_column {
 	char *name;
-	json_t *expr;
+	json_t *expr; /* what relation.name means */
+	json_t *both; /* what the bare name means after a RIGHT or FULL JOIN USING: either side's; else NULL */
 	bool hidden; /* merged away by USING: only relation.name finds it */
 	size_t relation;
 };
@@ -30,6 +31,8 @@ struct bind_scope {
 	VEC(struct bind_column) columns;
 };
 void bind_scope_free(struct bind_scope *s);
+/* What a column means without its relation's name. */
+const json_t *bind_bare(const struct bind_column *c);
 
 struct bind_cte { /* a WITH entry in sight; a list on the stack, innermost first */
 	const struct bind_cte *outer;

@@ -387,8 +387,9 @@ static json_t *rows_fact(struct phases *f)
 	return fact;
 }
 
-/* Dimensions that every node of the fact stage has are read there; the others are sent to all. */
-static int add_dimensions(struct phases *f, size_t stage_tasks, const size_t *nodes, size_t *from,
+/* Dimensions that every node of the fact stage has are read there; the others are sent to all. A fact without pieces is
+ * read by whichever node: nothing is known to be there. */
+static int add_dimensions(struct phases *f, size_t pieces, const size_t *nodes, size_t *from,
                           bool *direct)
 {
 	struct planner *p = f->p;
@@ -396,8 +397,8 @@ static int add_dimensions(struct phases *f, size_t stage_tasks, const size_t *no
 		const struct plan_scan *s = &p->q->scans[i];
 		if (i == f->fact)
 			continue;
-		direct[i] = s->table->storage == META_LOCAL;
-		for (size_t k = 0; direct[i] && k < stage_tasks; k++)
+		direct[i] = s->table->storage == META_LOCAL && pieces > 0;
+		for (size_t k = 0; direct[i] && k < pieces; k++)
 			direct[i] = plan_reads(p, s->table, nodes[k]);
 		if (direct[i])
 			continue;

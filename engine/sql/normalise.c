@@ -20,6 +20,7 @@ struct frame { /* of one open parenthesis */
 	bool cast, concat;
 	bool type;       /* after the AS of a CAST */
 	bool interval;   /* after INTERVAL: a unit comes */
+	unsigned nots;   /* "(NOT" of ! that end with the operand */
 	size_t order_at; /* where ORDER BY begins in the output, of a GROUP_CONCAT; 0: nowhere */
 	size_t limit_at; /* where the first number of LIMIT begins; 0: nowhere */
 	bool from;       /* in a FROM clause */
@@ -364,12 +365,35 @@ static int put_word(struct norm *n, const struct sql_token *t)
 	return buf_add(n->out, t->text.p, t->text.len);
 }
 
+/* ! binds tighter than any other operator, NOT looser than a comparison: parentheses around the operand. */
+static int put_not(struct norm *n, struct frame *f)
+{
+	if (is_word(&n->next, "CASE")) /* its end is far */
+		return buf_adds(n->out, " NOT ");
+	f->nots++;
+	return buf_adds(n->out, "(NOT ");
+}
+
+/* After the token t: whether the operand of ! ends here. */
+static int end_nots(struct norm *n, const struct sql_token *t)
+{
+	struct frame *f = &n->frames.v[n->frames.n - 1];
+	bool prefix = t->kind == SQL_TOK_OP && !is_op(t, ")");
+	if (!f->nots || prefix || is_op(&n->next, ".") || is_op(&n->next, "("))
+		return 0;
+	for (; f->nots; f->nots--)
+		(void)buf_addc(n->out, ')');
+	return n->out->overflow ? -E2BIG : 0;
+}
+
 static int put_op(struct norm *n, const struct sql_token *t)
 {
 	static const struct {
 		const char *from, *to;
-	} ops[] = { { "<=>", " IS NOT DISTINCT FROM " }, { "&&", " AND " }, { "!", " NOT " } };
+	} ops[] = { { "<=>", " IS NOT DISTINCT FROM " }, { "&&", " AND " }, { "||", " OR " } };
 	struct frame *f = &n->frames.v[n->frames.n - 1];
+	if (is_op(t, "!"))
+		return put_not(n, f);
 	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
 		if (is_op(t, ops[i].from))
 			return buf_adds(n->out, ops[i].to);
@@ -397,6 +421,15 @@ static int put_op(struct norm *n, const struct sql_token *t)
 	return buf_add(n->out, t->text.p, t->text.len);
 }
 
+/* 0x4a is bytes, as x'4a' is. */
+static int put_number(struct norm *n, const struct sql_token *t)
+{
+	if (t->text.len < 3 || !str_caseeqs((struct str){ t->text.p, 2 }, "0x"))
+		return buf_add(n->out, t->text.p, t->text.len);
+	return buf_addf(n->out, "x'%s%.*s'", t->text.len % 2 ? "0" : "", (int)t->text.len - 2,
+	                t->text.p + 2);
+}
+
 static int put(struct norm *n, struct sql_token *t)
 {
 	switch (t->kind) {
@@ -407,7 +440,7 @@ static int put(struct norm *n, struct sql_token *t)
 	case SQL_TOK_QUOTED:
 		return put_quoted(n, t, '"');
 	case SQL_TOK_NUMBER:
-		return buf_add(n->out, t->text.p, t->text.len);
+		return put_number(n, t);
 	case SQL_TOK_OP:
 		return put_op(n, t);
 	case SQL_TOK_SYSVAR:
@@ -440,6 +473,8 @@ static int normalise(struct norm *n)
 		if (at > 0 && t.at > end)
 			(void)buf_addc(n->out, ' ');
 		rc = put(n, &t);
+		if (rc == 0)
+			rc = end_nots(n, &n->last);
 		if (rc < 0)
 			return n->err->code ? rc : refuse(n, &t, "the statement is too long");
 		end = n->last.at + n->last.text.len;

@@ -1,6 +1,6 @@
 /* From MySQL's and StarRocks' spelling of a query to the one that DuckDB's parser reads, token by token.
  *
- * `names` become "names", both kinds of strings 'strings' with their escapes undone; LIMIT a, b; <=>, &&, !, DIV, MOD,
+ * `names` become "names", both kinds of strings 'strings' with their escapes undone; LIMIT a, b; <=>, &&, ||, !, 0x…, DIV, MOD,
  * REGEXP and RLIKE, LIKE's backslash; CAST's two-word types; GROUP_CONCAT's SEPARATOR; SEMI and ANTI
  * joins; INTERVAL before a name or a sign; names that are DuckDB's keywords only. Functions are not looked at here (sql/rewrite.c does).
  * Thread: any. Refusals: SQL_ERR(1064) with the place. */

@@ -81,8 +81,8 @@ static void spelling_becomes_duckdbs(void **state)
 		{ "select (select a from u limit 1,2), b from t limit 3,4",
 		  "select (select a from u limit 2 OFFSET 1), b from t limit 4 OFFSET 3" },
 		{ "select a<=>b", "select a IS NOT DISTINCT FROM b" },
-		{ "select a && b || c", "select a  AND  b || c" },
-		{ "select !a, a != b", "select  NOT a, a != b" },
+		{ "select a && b || c", "select a  AND  b  OR  c" },
+		{ "select !a, a != b", "select (NOT a), a != b" },
 		{ "select a div 2, a mod 2, mod(a, 2)", "select a  //  2, a  %  2, mod(a, 2)" },
 		{ "select a regexp '^x'", "select a  ~  '^x'" },
 		{ "select a not rlike 'x'", "select a !~  'x'" },
@@ -125,6 +125,20 @@ static void spelling_becomes_duckdbs(void **state)
 	check(cases, ARRAY_LEN(cases));
 }
 
+static void not_and_hexadecimals(void **state)
+{
+	(void)state;
+	static const struct spelling cases[] = {
+		{ "select !a = 0, ! t.b + 1, !!f(a, (b)) in (1)",
+		  "select (NOT a) = 0, (NOT  t.b) + 1, (NOT (NOT f(a, (b)))) in (1)" },
+		{ "select !(a = 3) and !-1 or !`x` is null",
+		  "select (NOT (a = 3)) and (NOT -1) or (NOT \"x\") is null" },
+		{ "select !case when a then 1 end", "select  NOT case when a then 1 end" },
+		{ "select 0x4a, 0XABC, 0", "select x'4a', x'0ABC', 0" },
+	};
+	check(cases, ARRAY_LEN(cases));
+}
+
 static void what_cannot_be_said_is_refused(void **state)
 {
 	(void)state;
@@ -163,6 +177,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spelling_becomes_duckdbs),
 		cmocka_unit_test(joins_become_duckdbs),
+		cmocka_unit_test(not_and_hexadecimals),
 		cmocka_unit_test(what_cannot_be_said_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

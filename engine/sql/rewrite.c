@@ -79,6 +79,75 @@ static void divide(json_t *call)
 	json_object_set_new(slot, "expression", call2("nullif", arg(call, 1), ast_new_int(0)));
 }
 
+/* A function of doubles has no value where DuckDB's gives NaN or an infinity. */
+static json_t *finite_or_null(json_t *e)
+{
+	static const char *const none[] = { "nan", "inf", "-inf" };
+	for (size_t i = 0; i < ARRAY_LEN(none); i++)
+		e = call2("nullif", e, ast_new_cast(ast_new_string(none[i]), "DOUBLE"));
+	return e;
+}
+
+/* NULL when any argument is: DuckDB's own skips them. Sorted, since a repeated argument doubles with each nesting. */
+static json_t *extreme(const json_t *call, const char *order)
+{
+	json_t *all = json_array();
+	for (size_t i = 0; i < arg_count(call); i++)
+		json_array_append_new(all, arg(call, i));
+	json_t *sorted = ast_new_function(
+		"list_sort", json_pack("[o,o,o]", ast_new_function("list_value", all),
+	                               ast_new_string(order), ast_new_string("NULLS FIRST")));
+	return call2("list_extract", sorted, ast_new_int(1));
+}
+
+enum {
+	REPEAT_MAX =
+		100 /* nodes of an expression that is written twice: nesting must not multiply */
+};
+
+static int count_object(void *n, json_t *node, struct err *err)
+{
+	(void)node;
+	(void)err;
+	++*(int *)n;
+	return 0;
+}
+
+/* Argument i, an integer: `instead` where it compares to 0 like this. */
+static int replace_number(json_t *call, size_t i, const char *compare, int64_t instead,
+                          struct err *err)
+{
+	json_t *slot = json_array_get(json_object_get(call, "arguments"), i);
+	json_t *e = json_object_get(slot, "expression");
+	int64_t value;
+	int nodes = 0;
+	if (ast_int(e, &value) && value > 0)
+		return 0;
+	(void)ast_walk(e, count_object, &nodes, NULL);
+	if (nodes > REPEAT_MAX)
+		return err_set(err, SQL_ERR(1064),
+		               "Too long an expression as a position or length in %s",
+		               ast_str(call, "function_name"));
+	json_t *test = ast_new_compare(compare, json_deep_copy(e), ast_new_int(0));
+	json_object_set_new(slot, "expression",
+	                    json_pack("{s:s, s:s, s:s, s:[{s:o, s:o}], s:o}", "class", "CASE",
+	                              "type", "CASE_EXPR", "alias", "", "case_checks", "when_expr",
+	                              test, "then_expr", ast_new_int(instead), "else_expr",
+	                              json_incref(e)));
+	return 0;
+}
+
+/* Nothing stands at 0, and a length below 0 is none: DuckDB counts from 0 as from 1, and backwards. */
+static int part_of_text(enum plan_rewrite how, json_t *call, struct err *err)
+{
+	if (how == PLAN_RW_LEFT)
+		return replace_number(call, 1, "COMPARE_LESSTHAN", 0, err);
+	int rc = replace_number(call, 1, "COMPARE_EQUAL", INT32_MAX, err);
+	if (rc == 0 && arg_count(call) > 2)
+		rc = replace_number(call, 2, "COMPARE_LESSTHAN", 0, err);
+	return rc;
+}
+
 /* COUNT(DISTINCT a, b): rows in which none is NULL. */
 static void count_many(json_t *call)
 {
@@ -174,7 +243,8 @@ static json_t *unix_timestamp(const struct sql_allow_context *cx, const json_t *
 {
 	if (arg_count(call) == 0)
 		return ast_new_cast(ast_new_int(cx->now_ms / 1000), "BIGINT");
-	return ast_new_cast(call1("epoch", ast_new_cast(arg(call, 0), "TIMESTAMP")), "BIGINT");
+	json_t *seconds = call1("epoch", ast_new_cast(arg(call, 0), "TIMESTAMP"));
+	return ast_new_cast(call1("floor", seconds), "BIGINT");
 }
 
 static json_t *session_value(const struct sql_allow_context *cx, enum plan_rewrite how)
@@ -225,6 +295,12 @@ static json_t *rewrite_plain(enum plan_rewrite how, json_t *call)
 		                              ast_new_int(1000000)));
 	case PLAN_RW_CONCAT:
 		return concat(call);
+	case PLAN_RW_GREATEST:
+		return extreme(call, "DESC");
+	case PLAN_RW_LEAST:
+		return extreme(call, "ASC");
+	case PLAN_RW_FINITE:
+		return finite_or_null(json_incref(call));
 	default: /* PLAN_RW_TEXT */
 		return ast_new_cast(json_incref(call), "VARCHAR");
 	}
@@ -249,9 +325,18 @@ int sql_rewrite(const struct sql_allow_context *cx, const struct plan_function *
 	case PLAN_RW_DIVIDE:
 		divide(call);
 		return keep(f, call);
+	case PLAN_RW_INT_DIVIDE: /* whole also for operands that are not */
+		divide(call);
+		*ret_new = ast_new_cast(call1("trunc", json_incref(call)), "BIGINT");
+		return 0;
 	case PLAN_RW_OF_DATE:
 		cast_time(call);
 		return keep(f, call);
+	case PLAN_RW_SUBSTRING:
+	case PLAN_RW_LEFT: {
+		int rc = part_of_text(f->rewrite, call, err);
+		return rc < 0 ? rc : keep(f, call);
+	}
 	case PLAN_RW_NONE:
 		return keep(f, call);
 	case PLAN_RW_DATE_ADD:
