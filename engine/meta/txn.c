@@ -184,6 +184,7 @@ static int begin_locked(struct meta *m, const struct meta_txn_request *rq, struc
 	int64_t timeout = rq->timeout_ms > 0 ? rq->timeout_ms : META_TXN_TIMEOUT_MS;
 	vec_push(&m->txns.running, (struct meta_txn){ .txn = b->txn,
 	                                              .table = b->table,
+	                                              .begun_ms = clock_mono_ms(),
 	                                              .deadline_ms = deadline_in(timeout).at_ms,
 	                                              .db = xstrdup(rq->db),
 	                                              .label = xstrdup(b->label),
