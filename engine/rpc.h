@@ -13,7 +13,7 @@
  *   {v, cluster_id:int, node_id:int, fe:"host:rpc_port", ts}
  *   -> {v, role:"be"|"cn", cluster_id, node_id, version, start_ts, be_port, http_port, brpc_port,
  *       cpu_cores:int, mem_limit:int, mem_used:int, disk_total:int, disk_avail:int, data_used:int,
- *       running:int (tasks), slots:int, draining:bool, tablets:int}
+ *       running:int (tasks), slots:int, draining:bool, tablets:int, cached_bytes:int}
  *   A worker keeps the first cluster_id that it hears and refuses another (409, RPC_E_CLUSTER).
  *
  * == worker: brpc_port (8060) ==

@@ -1,6 +1,7 @@
 /* roost-scaler: answers KEDA, Prometheus and the operator with the number of compute nodes wanted. */
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -215,6 +216,9 @@ static int start(struct program *p, const struct flags *f, struct err *err)
 		return rc;
 	for (size_t i = 0; i < p->config.n; i++)
 		source_put(p->source, &p->config.targets[i]);
+	/* The source has copies; what a long file took to read goes back to the machine. */
+	source_config_free_targets(&p->config);
+	(void)malloc_trim(0);
 	if (!p->kube) {
 		serve_pools_complete(p->pools, true);
 		return 0;

@@ -96,10 +96,13 @@ class Kubelet(threading.Thread):
             if self.high[role] >= 2:
                 self.low[role] = min(n, self.low.get(role, n))
 
+    def address(self, _role):
+        n = next(ADDRESSES)
+        return f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}"
+
     def begin(self, uid, pod):
         role = pod["metadata"]["labels"].get("app.kubernetes.io/component")
-        n = next(ADDRESSES)
-        ip = f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}"
+        ip = self.address(role)
         image = pod["spec"]["containers"][0]["image"]
         ready = image not in self.broken
         status = {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "hostIP": "127.0.0.1",

@@ -15,6 +15,10 @@ from conftest import wait_until
 KEDA = "github.com/kedacore/keda/v2@v2.21.0"
 KARPENTER = "sigs.k8s.io/karpenter@v1.14.1"
 KARPENTER_AWS = "github.com/aws/karpenter-provider-aws@v1.14.1"
+PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+# Flux' helm-controller is not to be had from the module proxy, so no schema judges a HelmRelease.
+FLUX_KUSTOMIZE = "github.com/fluxcd/kustomize-controller@v1.7.3"
+FLUX_SOURCE = "github.com/fluxcd/source-controller@v1.8.5"
 ARGO_CD = "github.com/argoproj/argo-cd/v3@v3.1.8"
 
 
@@ -54,6 +58,16 @@ def aws_crds():
 
 def argo_crds():
     return crds(module(ARGO_CD) / "manifests/crds/application-crd.yaml")
+
+
+def monitoring_crds():
+    folder = module(PROMETHEUS_OPERATOR) / "example/prometheus-operator-crd"
+    return crds(*(folder / f"monitoring.coreos.com_{kind}.yaml" for kind in ("podmonitors", "prometheusrules", "servicemonitors")))
+
+
+def flux_crds():
+    return crds(module(FLUX_KUSTOMIZE) / "config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml",
+                module(FLUX_SOURCE) / "config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml")
 
 
 def install(plane, docs):

@@ -44,6 +44,16 @@ def test_role_is_the_golden_one(cluster, program):
             assert not {"list", "watch", "delete"} & set(rule["verbs"]), "Secrets are read by name only"
 
 
+def test_the_scaler_reads_only_the_secrets_that_are_named(cluster):
+    def secrets(docs, kind):
+        return [r for r in named(docs, kind, "roost-scaler")["rules"] if "secrets" in r["resources"]]
+
+    names = ["a-roost-token", "b-root-password"]
+    docs = template("--set", f"scaler.secretNames={{{','.join(names)}}}", "--set", "watchNamespaces={team-a}")
+    assert secrets(docs, "Role") == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": names}]
+    assert secrets(template(), "ClusterRole") == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
+
+
 def test_named_namespaces_get_roles_and_no_cluster_role(cluster):
     docs = template("--set", "watchNamespaces={team-a,team-b}")
     assert not [d for d in docs if d["kind"].startswith("ClusterRole")]

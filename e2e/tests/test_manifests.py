@@ -206,3 +206,23 @@ def test_gitops_leaves_the_number_of_compute_nodes_alone(plane):
     assert release["driftDetection"]["ignore"][0]["paths"] == ["/spec/starRocksCnSpec/replicas"]
     go_modules.install(plane, go_modules.argo_crds())
     accepted(plane, argo)
+
+
+def test_flux_manifests_are_accepted(plane):
+    go_modules.install(plane, go_modules.flux_crds())
+    docs = [d for d in docs_of("gitops/flux/roost.yaml") if d["kind"] != "HelmRelease"]
+    assert {d["kind"] for d in docs} >= {"GitRepository", "Kustomization"}
+    accepted(plane, docs)
+    with pytest.raises(AssertionError):
+        kustomization = next(d for d in docs if d["kind"] == "Kustomization")
+        accepted(plane, [{**kustomization, "spec": {**kustomization["spec"], "intervall": "1m"}}])
+
+
+def test_monitors_and_rules_are_accepted_by_prometheus_operator(plane):
+    go_modules.install(plane, go_modules.monitoring_crds())
+    docs = docs_of("monitoring/monitors.yaml") + docs_of("monitoring/prometheusrule.yaml")
+    assert {d["kind"] for d in docs} == {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+    accepted(plane, docs)
+    with pytest.raises(AssertionError):
+        monitor = next(d for d in docs if d["kind"] == "ServiceMonitor")
+        accepted(plane, [{**monitor, "spec": {**monitor["spec"], "endpoint": []}}])

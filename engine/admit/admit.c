@@ -507,12 +507,23 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* Whether backends are what it lacks. Not so of one that waits for compute nodes: backends would not help it, and they
+ * never leave by themselves. */
+static bool waits_for_be(const struct admit *a, const struct admit_ticket *t)
+{
+	int want = t->want[CN] < a->alive[CN] ? t->want[CN] : a->alive[CN], cns = 0;
+	for (size_t i = 0; i < a->nodes.n; i++)
+		cns += a->nodes.v[i]->kind == CN && is_free(a->nodes.v[i]);
+	return t->want[BE] > 0 && !bes_are_free(a, t) &&
+	       (t->want[CN] == 0 || (want > 0 && cns >= (want + 1) / 2));
+}
+
 void admit_get_load(struct admit *a, struct admit_load *ret)
 {
 	double sorted[HISTORY];
 	struct admit_load l = { 0 };
 	pthread_mutex_lock(&a->lock);
-	int64_t now = clock_mono_us(), oldest = now;
+	int64_t now = clock_mono_us(), oldest = now, oldest_be = now;
 	l.pending = a->pending.n;
 	l.running = a->running.n;
 	l.total = a->total;
@@ -521,15 +532,24 @@ void admit_get_load(struct admit *a, struct admit_load *ret)
 	l.running_slots_cn = slots_of(a, CN, true);
 	for (const struct admit_ticket *t = a->pending.first; t; t = t->next) {
 		l.required_slots += t->want[CN];
+		bool for_be = waits_for_be(a, t);
+		l.be.required_slots += for_be ? t->want[BE] : 0;
+		l.be.pending += for_be;
 		if (t->want[CN] && t->since_us < oldest)
 			oldest = t->since_us;
+		if (for_be && t->since_us < oldest_be)
+			oldest_be = t->since_us;
 	}
-	for (const struct admit_ticket *t = a->running.first; t; t = t->next)
+	for (const struct admit_ticket *t = a->running.first; t; t = t->next) {
 		l.required_slots += t->want[CN];
+		l.be.required_slots += t->want[BE];
+		l.be.running += t->want[BE] > 0;
+	}
 	size_t n = a->finished < HISTORY ? (size_t)a->finished : HISTORY;
 	memcpy(sorted, a->history, n * sizeof(sorted[0]));
 	pthread_mutex_unlock(&a->lock);
 	l.oldest_wait_s = (double)(now - oldest) / 1e6;
+	l.be.oldest_wait_s = (double)(now - oldest_be) / 1e6;
 	if (n) {
 		qsort(sorted, n, sizeof(sorted[0]), by_value);
 		l.service_p50_s = sorted[(n - 1) / 2];

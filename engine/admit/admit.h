@@ -67,6 +67,10 @@ struct admit_load {
 	int pending, running;
 	int required_slots; /* of pending and running queries, CN kind */
 	int running_slots_cn;
+	struct { /* the same of the BE kind, without queries that wait for CN slots */
+		int pending, running, required_slots;
+		double oldest_wait_s;
+	} be;
 	double oldest_wait_s; /* of a pending query that waits for CN slots; 0 when none waits */
 	double service_p50_s, service_p95_s; /* of the last 256 finished queries */
 	uint64_t total, timeouts, rejected;

@@ -157,6 +157,10 @@ static void a_query_without_compute_nodes_waits_alone(void **state)
 	assert_int_equal(l.running, 1);
 	assert_int_equal(l.required_slots, 9);
 	assert_true(l.oldest_wait_s > 0.01);
+	/* What lacks compute nodes asks for no backend. */
+	assert_int_equal(l.be.pending, 0);
+	assert_int_equal(l.be.running, 1);
+	assert_int_equal(l.be.required_slots, 2);
 	leave(&be);
 	set_nodes(a, 2, FIRST_CN, 1,
 	          1); /* a node arrives; 8 wanted are clipped to the one there is */
@@ -188,6 +192,12 @@ static void waiting_ends_by_timeout_or_cancel(void **state)
 	assert_non_null(strstr(late.err.msg, "Pending timeout"));
 	start(&unwanted, a, 1, 0, 60000);
 	start(&next, a, 1, 0, 60000);
+	assert_false(admitted_in(&next, 20));
+	struct admit_load waiting;
+	admit_get_load(a, &waiting);
+	assert_int_equal(waiting.be.pending, 2);
+	assert_int_equal(waiting.be.required_slots, 3);
+	assert_true(waiting.be.oldest_wait_s > 0.01);
 	atomic_store(&unwanted.cancel, true);
 	(void)pthread_join(unwanted.thread, NULL);
 	assert_int_equal(unwanted.err.code, SQL_ERR(1317));

@@ -29,7 +29,8 @@ struct cluster_node {
 	int64_t start_ts, last_heartbeat_ts, added_ts;
 	int cpu_cores, slots, running; /* running: tasks, as the node said; see admit for ours */
 	int64_t mem_limit, mem_used, disk_total, disk_avail, data_used;
-	size_t tablets; /* of the catalog */
+	int64_t cached_bytes; /* of objects in buckets */
+	size_t tablets;       /* of the catalog */
 };
 
 struct cluster_config {

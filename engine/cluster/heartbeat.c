@@ -13,7 +13,7 @@ enum { NEW_MS = 100, NEW_FOR_MS = 60000 };
 struct answer {
 	char *role, *version;
 	int64_t v, start_ts, be_port, http_port, brpc_port, cpu_cores, mem_limit, mem_used;
-	int64_t disk_total, disk_avail, data_used, running, slots;
+	int64_t disk_total, disk_avail, data_used, running, slots, cached_bytes;
 	bool draining;
 };
 
@@ -21,14 +21,23 @@ static int decode(const json_t *j, struct answer *a, struct err *err)
 {
 #define NEED(name, type, needed) { #name, type, offsetof(struct answer, name), needed }
 	static const struct data_field fields[] = {
-		NEED(v, DATA_INT, true),           NEED(role, DATA_STR, true),
-		NEED(version, DATA_STR, true),     NEED(start_ts, DATA_INT, true),
-		NEED(be_port, DATA_INT, false),    NEED(http_port, DATA_INT, true),
-		NEED(brpc_port, DATA_INT, true),   NEED(cpu_cores, DATA_INT, false),
-		NEED(mem_limit, DATA_INT, false),  NEED(mem_used, DATA_INT, false),
-		NEED(disk_total, DATA_INT, false), NEED(disk_avail, DATA_INT, false),
-		NEED(data_used, DATA_INT, false),  NEED(running, DATA_INT, false),
-		NEED(slots, DATA_INT, true),       NEED(draining, DATA_BOOL, false),
+		NEED(v, DATA_INT, true),
+		NEED(role, DATA_STR, true),
+		NEED(version, DATA_STR, true),
+		NEED(start_ts, DATA_INT, true),
+		NEED(be_port, DATA_INT, false),
+		NEED(http_port, DATA_INT, true),
+		NEED(brpc_port, DATA_INT, true),
+		NEED(cpu_cores, DATA_INT, false),
+		NEED(mem_limit, DATA_INT, false),
+		NEED(mem_used, DATA_INT, false),
+		NEED(disk_total, DATA_INT, false),
+		NEED(disk_avail, DATA_INT, false),
+		NEED(data_used, DATA_INT, false),
+		NEED(running, DATA_INT, false),
+		NEED(slots, DATA_INT, true),
+		NEED(draining, DATA_BOOL, false),
+		NEED(cached_bytes, DATA_INT, false),
 	};
 #undef NEED
 	int rc = data_decode(j, fields, ARRAY_LEN(fields), a, err);
@@ -64,6 +73,7 @@ static void take_answer(struct cluster_live *l, const struct answer *a)
 	n->disk_total = a->disk_total;
 	n->disk_avail = a->disk_avail;
 	n->data_used = a->data_used;
+	n->cached_bytes = a->cached_bytes;
 	/* An answer that was asked for before the worker itself spoke is older than what it said. */
 	if (l->beat.sent_ms > l->told_ms)
 		l->says_draining = a->draining;

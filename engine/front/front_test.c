@@ -232,6 +232,11 @@ static void the_scaler_reads_the_load(void **state)
 		                              "required_slots",
 		                              "running",
 		                              "nodes",
+		                              "be.pending",
+		                              "be.oldest_wait_s",
+		                              "be.required_slots",
+		                              "be.running",
+		                              "be.nodes",
 		                              "service_time_s.p50",
 		                              "service_time_s.p95" };
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)

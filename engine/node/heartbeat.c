@@ -86,9 +86,11 @@ static int accept_heartbeat(struct node *n, struct http_req *req, const json_t *
 static json_t *report(struct node *n)
 {
 	struct store_usage usage;
+	struct store_cache_stats cache;
 	struct exec_stats exec;
 	const struct node_config *c = &n->config;
 	store_usage(n->store, &usage);
+	store_cache_stats(n->cache, &cache);
 	exec_stats(n->exec, &exec);
 	int state = atomic_load(&n->state);
 	(void)pthread_mutex_lock(&n->lock);
@@ -110,6 +112,7 @@ static json_t *report(struct node *n)
 		{ "disk_total", usage.disk_total },
 		{ "disk_avail", usage.disk_avail },
 		{ "data_used", usage.bytes },
+		{ "cached_bytes", cache.used },
 		{ "running", (int64_t)node_tasks_running(n->tasks) },
 		{ "slots", c->slots },
 		{ "tablets", (int64_t)usage.tablets },

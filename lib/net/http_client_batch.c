@@ -9,8 +9,9 @@ enum { POLL_MAX_MS = 500 };
 
 /* One call of a batch; its easy handle is kept for the next one. */
 struct op {
-	struct http_xfer x;
+	struct http_xfer x; /* first: curl keeps a pointer to it */
 	CURL *easy;
+	struct op *idle; /* the next one that is not busy */
 	void *tag;
 	bool busy;
 	bool cancelled; /* out of the multi handle, completion not yet handed out */
@@ -20,6 +21,7 @@ struct http_batch {
 	struct http_tls_copy tls;
 	CURLM *multi;
 	VEC(struct op *) ops;
+	struct op *idle;
 	size_t busy;
 	size_t cancelled;
 };
@@ -59,14 +61,15 @@ void http_batch_free(struct http_batch *b)
 
 static struct op *free_op(struct http_batch *b)
 {
-	for (size_t i = 0; i < b->ops.n; i++)
-		if (!b->ops.v[i]->busy)
-			return b->ops.v[i];
-	struct op *op = xcalloc(1, sizeof(*op));
+	struct op *op = b->idle;
+	if (op)
+		return op;
+	op = xcalloc(1, sizeof(*op));
 	op->easy = curl_easy_init();
 	if (!op->easy)
 		abort();
 	vec_push(&b->ops, op);
+	b->idle = op;
 	return op;
 }
 
@@ -83,6 +86,7 @@ int http_batch_add(struct http_batch *b, const struct http_call *call, struct ht
 		http_xfer_drop(&op->x);
 		return err_set(err, -EIO, "HTTP batch: %s", curl_multi_strerror(code));
 	}
+	b->idle = op->idle;
 	op->tag = tag;
 	op->busy = true;
 	op->cancelled = false;
@@ -108,6 +112,8 @@ static void hand_out(struct http_batch *b, struct op *op, CURLcode code, struct 
 	*ret = (struct http_done){ .tag = op->tag, .reply = op->x.reply, .err = ERR_INIT };
 	ret->rc = http_xfer_end(&op->x, code, &ret->err);
 	op->busy = op->cancelled = false;
+	op->idle = b->idle;
+	b->idle = op;
 	b->busy--;
 }
 
@@ -133,14 +139,10 @@ static bool next_completed(struct http_batch *b, struct http_done *ret)
 			continue;
 		CURLcode code = m->data.result;
 		CURL *easy = m->easy_handle;
-		struct op *op = NULL;
-		for (size_t i = 0; i < b->ops.n && !op; i++)
-			if (b->ops.v[i]->easy == easy)
-				op = b->ops.v[i];
+		char *xfer = NULL;
+		(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &xfer);
 		(void)curl_multi_remove_handle(b->multi, easy);
-		if (!op)
-			continue;
-		hand_out(b, op, code, ret);
+		hand_out(b, (struct op *)(void *)xfer, code, ret);
 		return true;
 	}
 	return false;
@@ -149,6 +151,9 @@ static bool next_completed(struct http_batch *b, struct http_done *ret)
 int http_batch_next(struct http_batch *b, struct deadline by, struct http_done *ret,
                     struct err *err)
 {
+	/* What one round completed is handed out before the next: a round looks at every call under way. */
+	if (next_cancelled(b, ret) || next_completed(b, ret))
+		return 0;
 	for (;;) {
 		int running = 0;
 		CURLMcode code = curl_multi_perform(b->multi, &running);

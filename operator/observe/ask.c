@@ -44,7 +44,10 @@ static json_t *row_json(const struct mysqlc_result *r, size_t i, bool backend)
 	const char *house = mysqlc_cell(r, i, "WarehouseName");
 	if (house)
 		json_object_set_new(row, "warehouse", json_string(house));
+	const char *cache = mysqlc_cell(r, i, "DataCacheMetrics");
 	json_object_set_new(row, "running", json_integer(number(r, i, "NumRunningQueries", 0)));
+	if (cache)
+		json_object_set_new(row, "cached_bytes", json_integer(observe_cached_bytes(cache)));
 	return row;
 }
 
@@ -206,6 +209,7 @@ json_t *observe_ask(struct kube_client *kube, struct http_client *http, const js
 	} else if (json_object_get(target, "warehouse")) {
 		observe_warehouse_feature(http, target, a.answer);
 	} else if (data_get_bool(target, "engine", false)) {
+		observe_drain(&a, http, intents);
 		ask_load(&a, http);
 	}
 	return a.answer;

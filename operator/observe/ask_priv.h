@@ -40,6 +40,11 @@ json_t *observe_frontend(const struct mysqlc_result *r, size_t i);
 int observe_list(struct ask *a, struct mysqlc *sql, const char *statement, observe_row_fn row,
                  json_t **ret, struct err *err);
 
+/* Marks of Roost's own FEs, for the intents that ask for it (drain.c). */
+void observe_drain(struct ask *a, struct http_client *http, const json_t *intents);
+/* Bytes in the cache, of StarRocks' DataCacheMetrics: "Status: Normal, DiskUsage: 1.50GB/2.00GB, MemUsage: …". */
+int64_t observe_cached_bytes(const char *text);
+
 /* Sends the intent's statement if it is still right; why it was refused goes into the answer. */
 void observe_carry_out(struct ask *a, struct mysqlc *sql, const json_t *intent);
 

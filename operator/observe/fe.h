@@ -12,12 +12,13 @@
  * tls {ca: a Secret with ca.crt, name} in the target: over TLS to that name, or not at all; tls_refused in the answer.
  * denied in the answer: the FE takes no password that is known; rotated: it was just changed.
  * Answer: {at_ms, since_ms, ok, error, backends [{host, port, alive, decommissioned, tablets}],
- * nodes [{host, port, alive, warehouse, running}], frontends [{host, port, role, join, alive}],
+ * nodes [{host, port, alive, warehouse, running, cached_bytes}], frontends [{host, port, role, join, alive}],
  * load {…} (Roost's own FE), refused, replication (the most replicas a partition has) or replication_error or
  * replication_hidden (the user may see no table),
  * unhealthy (tablets short of a replica or in repair) or health_error}: real time; since_ms is when the
  * present state (answering or not) began; refused is why the last statement was not carried out.
- * Intent: {do: drop_node|decommission|cancel_decommission|drop_backend|drop_follower|drop_observer|add_observer, host,
+ * Intent: {do: drain, nodes [addresses], seconds, fes [addresses]}: POST /api/roost/drain of each of those FEs; or
+ * {do: drop_node|decommission|cancel_decommission|drop_backend|drop_follower|drop_observer|add_observer, host,
  * port, generation, warehouse, below}: sent only while the live CR still has that generation and, for a drop,
  * the FE's own list of that moment agrees: a node is dead and no live pod has its address; a backend is
  * decommissioned and holds no tablet (below: may hold some); a follower's voters keep a living majority. */

@@ -22,7 +22,7 @@ struct observe_scale {
 struct question {
 	char *ns, *name, *version, *url;
 	int64_t min, max, replicas;
-	bool has_status;
+	bool has_status, be;
 	struct http_reply reply;
 };
 
@@ -42,10 +42,10 @@ static bool at_rest(const json_t *cr)
 	       (paused && strcmp(paused, "true") == 0);
 }
 
-static void collect(void *arg, const json_t *cr)
+static void collect_role(struct collect *c, const json_t *cr, bool be)
 {
-	struct collect *c = arg;
-	const json_t *s = data_get(cr, "spec.starRocksCnSpec.roostAutoscaling");
+	const json_t *spec = data_get(cr, be ? "spec.starRocksBeSpec" : "spec.starRocksCnSpec");
+	const json_t *s = json_object_get(spec, "roostAutoscaling");
 	const char *ns = data_get_str(cr, "metadata.namespace");
 	const char *name = data_get_str(cr, "metadata.name");
 	const char *version = data_get_str(cr, "metadata.resourceVersion");
@@ -58,13 +58,20 @@ static void collect(void *arg, const json_t *cr)
 			 .ns = xstrdup(ns),
 			 .name = xstrdup(name),
 			 .version = xstrdup(version),
-			 .url = xasprintf("%s/v1/namespaces/%s/clusters/%s/pools/cn",
-	                                  c->config->url, ns, name),
+			 .url = xasprintf("%s/v1/namespaces/%s/clusters/%s/pools/%s",
+	                                  c->config->url, ns, name, be ? "be" : "cn"),
+			 .be = be,
 			 .min = data_get_int(s, "minReplicas", 0),
 			 .max = data_get_int(s, "maxReplicas", -1),
-			 .replicas = data_get_int(cr, "spec.starRocksCnSpec.replicas", 1),
+			 .replicas = data_get_int(spec, "replicas", 1),
 			 .has_status = data_get_str(cr, "status.starRocksCnStatus.phase") != NULL,
 			 .reply = HTTP_REPLY_INIT });
+}
+
+static void collect(void *arg, const json_t *cr)
+{
+	collect_role(arg, cr, false);
+	collect_role(arg, cr, true);
 }
 
 static void questions_free(questions_t *q)
@@ -137,7 +144,9 @@ static void answered(struct observe_scale *s, struct kube_client *kube, struct q
 		return;
 	}
 	autofree char *key = xasprintf("%s/%s", q->ns, q->name);
-	observe_store_wish(s->config.store, key, n, q->replicas);
+	observe_store_wish(s->config.store, key, q->be, n, q->replicas);
+	if (q->be) /* whose number is not written to the CR */
+		return;
 	if (n != q->replicas)
 		act(s, kube, q, n);
 }

@@ -23,8 +23,10 @@ struct item {
 
 struct bucket {            /* one cluster */
 	struct map *items; /* "Kind/name" -> struct item */
-	/* The scaler's last wish; real time, 0: none yet */
-	int64_t wanted, wanted_from, wanted_since_ms, wanted_at_ms;
+	/* The scaler's last wishes, of compute nodes and of backends; real time, 0: none yet */
+	struct wish {
+		json_int_t n, from, since_ms, at_ms;
+	} wishes[2];
 };
 
 struct observe_store {
@@ -405,20 +407,18 @@ void observe_store_node_changed(struct observe_store *s, const char *node)
 	tell(s, &news);
 }
 
-void observe_store_wish(struct observe_store *s, const char *key, int64_t wanted, int64_t from)
+void observe_store_wish(struct observe_store *s, const char *key, bool be, int64_t wanted,
+                        int64_t from)
 {
-	bool news = false;
+	int64_t now = clock_real_ms();
 	pthread_mutex_lock(&s->lock);
 	struct bucket *b = map_get(s->buckets, key);
-	if (b) {
-		news = b->wanted_at_ms == 0 || b->wanted != wanted;
-		b->wanted_at_ms = clock_real_ms();
-		b->wanted = wanted;
-		if (news) {
-			b->wanted_since_ms = b->wanted_at_ms;
-			b->wanted_from = from;
-		}
-	}
+	struct wish *w = b ? &b->wishes[be] : NULL;
+	bool news = w && (w->at_ms == 0 || w->n != wanted);
+	if (news)
+		*w = (struct wish){ wanted, from, now, now };
+	else if (w)
+		w->at_ms = now;
 	pthread_mutex_unlock(&s->lock);
 	if (news)
 		s->changed(s->arg, key);
@@ -531,6 +531,14 @@ static void fill(const struct bucket *b, const struct item *cr, json_t *before, 
 	json_object_set_new(world, "pods", pods);
 }
 
+static void add_wish(const struct wish *w, const char *as, json_t *world)
+{
+	if (w->at_ms)
+		json_object_set_new(world, as,
+		                    json_pack("{s:I, s:I, s:I, s:I}", "replicas", w->n, "from",
+		                              w->from, "since_ms", w->since_ms, "at_ms", w->at_ms));
+}
+
 json_t *observe_store_world_at(struct observe_store *s, const char *key,
                                struct observe_digest *ret_digest)
 {
@@ -542,13 +550,8 @@ json_t *observe_store_world_at(struct observe_store *s, const char *key,
 		world = json_pack("{s:o}", "cr", parsed(cr));
 		fill(b, cr, NULL, world);
 		*ret_digest = digest_of(b, cr);
-		if (b->wanted_at_ms)
-			json_object_set_new(world, "wanted",
-			                    json_pack("{s:I, s:I, s:I, s:I}", "replicas",
-			                              (json_int_t)b->wanted, "from",
-			                              (json_int_t)b->wanted_from, "since_ms",
-			                              (json_int_t)b->wanted_since_ms, "at_ms",
-			                              (json_int_t)b->wanted_at_ms));
+		add_wish(&b->wishes[false], "wanted", world);
+		add_wish(&b->wishes[true], "wanted_be", world);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return world;

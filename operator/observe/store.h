@@ -46,8 +46,9 @@ struct observe_digest observe_store_digest_of(const json_t *cr);
 void observe_store_absent(struct observe_store *s, unsigned watch);
 bool observe_store_present(struct observe_store *s, unsigned watch);
 
-/* What the scaler wants of a cluster that has `from` compute nodes now; a new number tells the cluster. */
-void observe_store_wish(struct observe_store *s, const char *key, int64_t wanted, int64_t from);
+/* What the scaler wants of a cluster that has `from` compute nodes (be: backends) now; a new number tells the cluster. */
+void observe_store_wish(struct observe_store *s, const char *key, bool be, int64_t wanted,
+                        int64_t from);
 
 /* Something about a node changed: the clusters that have a pod on it are told. */
 void observe_store_node_changed(struct observe_store *s, const char *node);
@@ -55,7 +56,7 @@ void observe_store_node_changed(struct observe_store *s, const char *node);
 /* Whether each of the first n watches has finished its first list. */
 bool observe_store_synced(struct observe_store *s, unsigned n);
 
-/* {cr, objects {"Kind/name": …}, pods […], wanted {replicas, from, since_ms, at_ms} once it was wished}, or NULL when there is no such cluster. */
+/* {cr, objects {"Kind/name": …}, pods […], wanted {replicas, from, since_ms, at_ms} once it was wished, wanted_be {replicas, at_ms} likewise}, or NULL when there is no such cluster. */
 json_t *observe_store_world(struct observe_store *s, const char *key);
 /* The same, and its digest. */
 json_t *observe_store_world_at(struct observe_store *s, const char *key,

@@ -57,16 +57,16 @@ static void a_new_wish_is_told_and_an_old_one_refreshed(void **state)
 	(void)state;
 	int n = 0;
 	_cleanup_(observe_store_freep) struct observe_store *s = observe_store_new(told, &n);
-	observe_store_wish(s, "n/none", 3, 1);
+	observe_store_wish(s, "n/none", false, 3, 1);
 	put(s, 0, "StarRocksCluster", "c");
 	_cleanup_json_ json_t *before = observe_store_world(s, "n/c");
 	assert_null(json_object_get(before, "wanted"));
 	n = 0;
-	observe_store_wish(s, "n/c", 12, 11);
+	observe_store_wish(s, "n/c", false, 12, 11);
 	assert_int_equal(n, 1);
 	_cleanup_json_ json_t *first = observe_store_world(s, "n/c");
 	clock_sleep_ms(5);
-	observe_store_wish(s, "n/c", 12, 12);
+	observe_store_wish(s, "n/c", false, 12, 12);
 	assert_int_equal(n, 1);
 	_cleanup_json_ json_t *second = observe_store_world(s, "n/c");
 	/* Where the step began and when it did stay. */

@@ -9,7 +9,7 @@
 #include "operator/observe/fe.h"
 #include "operator/reconcile/step_priv.h"
 
-enum { ASK_SOON_MS = 1000, LOAD_FRESH_MS = 5000, LOAD_PATIENCE_MS = 10000 };
+enum { ASK_SOON_MS = 1000, LOAD_FRESH_MS = 2000, LOAD_PATIENCE_MS = 10000 };
 
 /* ---- who is who ---- */
 static bool host_is_pod(const char *host, const char *pod)
@@ -101,54 +101,6 @@ json_t *reconcile_intent(struct step *s, const char *act, const json_t *row)
 }
 
 /* ---- CN ---- */
-int64_t reconcile_running_on(const json_t *fe, const char *ip)
-{
-	size_t i;
-	const json_t *n;
-	json_array_foreach(data_get(fe, "load.nodes"), i, n)
-	{
-		const char *a = data_get_str(n, "address");
-		size_t len = strlen(ip);
-		/* "10.0.0.7:9050" or the address alone; IPv6 in brackets. */
-		if (a && *a == '[')
-			a++;
-		if (a && strncmp(a, ip, len) == 0 && (a[len] == ':' || a[len] == ']' || !a[len]))
-			return data_get_int(n, "running", 0);
-	}
-	json_array_foreach(json_object_get(fe, "nodes"), i, n)
-	{
-		const char *host = data_get_str(n, "host");
-		if (host && strcmp(host, ip) == 0)
-			return data_get_int(n, "running", 0);
-	}
-	return 0;
-}
-
-/* The cheapest pod goes first: what it runs is its cost. Written only now, just before fewer are asked for. */
-static void write_costs(struct step *s, const json_t *fe)
-{
-	size_t i;
-	const json_t *pod;
-	json_array_foreach(json_object_get(s->world, "pods"), i, pod)
-	{
-		const char *ip = data_get_str(pod, "status.podIP");
-		const char *was = data_get_str(pod, "metadata.annotations.controller\\.kubernetes"
-		                                    "\\.io/pod-deletion-cost");
-		if (reconcile_pod_role(s, pod) != MODEL_CN ||
-		    data_get_str(pod, "metadata.deletionTimestamp"))
-			continue;
-		autofree char *cost =
-			xasprintf("%lld", (long long)(ip ? reconcile_running_on(fe, ip) : -1));
-		if (was && strcmp(was, cost) == 0)
-			continue;
-		json_array_append_new(s->writes,
-		                      json_pack("{s:s, s:s, s:s*, s:s*, s:s}", "verb", "cost",
-		                                "kind", "Pod", "name",
-		                                data_get_str(pod, "metadata.name"), "uid",
-		                                data_get_str(pod, "metadata.uid"), "cost", cost));
-	}
-}
-
 /* While an autoscaler owns the number, only /scale may say it: a manifest that is applied again must not. The
  * last such number is in the status; who wrote the present one is in the CR (observe/store.c). */
 static int64_t owned_replicas(struct step *s)
@@ -186,17 +138,17 @@ int64_t reconcile_cn_replicas(struct step *s)
 	int64_t want = owned_replicas(s);
 	int64_t have = reconcile_live_replicas(s, MODEL_CN, want);
 	const json_t *fe = json_object_get(s->world, "fe");
-	if (want >= have)
+	bool fresh = data_get_bool(fe, "ok", false) &&
+	             s->now_ms - data_get_int(fe, "at_ms", 0) <= LOAD_FRESH_MS;
+	if (want >= have) {
+		reconcile_stay(s, want, fresh);
 		return want;
+	}
 	/* An FE that does not answer must not hold compute nodes for ever: it runs nothing on them. */
 	bool silent = !data_get_bool(fe, "ok", false) &&
 	              s->now_ms - data_get_int(fe, "since_ms", 0) > LOAD_PATIENCE_MS;
-	bool fresh = data_get_bool(fe, "ok", false) &&
-	             s->now_ms - data_get_int(fe, "at_ms", 0) <= LOAD_FRESH_MS;
-	if (fresh || (fe && silent)) {
-		write_costs(s, fresh ? fe : NULL);
-		return want;
-	}
+	if (fresh || (fe && silent))
+		return reconcile_leave(s, fresh ? fe : NULL, want, have);
 	reconcile_wait(s, "compute nodes are to leave: asking the FE which run least");
 	reconcile_ask(s, 1);
 	reconcile_requeue(s, ASK_SOON_MS);
@@ -247,8 +199,13 @@ void reconcile_members_status(struct step *s, json_t *status)
 	json_t *cn = json_object_get(status, "starRocksCnStatus");
 	if (be && s->decommission)
 		json_object_set_new(be, "decommission", TAKE_PTR(s->decommission));
+	if (be && s->be_scaled > 0)
+		json_object_set_new(be, "scaledTo", json_integer(s->be_scaled));
 	if (cn && s->last_scale >= 0)
 		json_object_set_new(cn, "lastScale", json_integer(s->last_scale));
+	if (cn && s->drain)
+		json_object_set_new(cn, "drain", TAKE_PTR(s->drain));
 	json_decref(s->decommission);
-	s->decommission = NULL;
+	json_decref(s->drain);
+	s->decommission = s->drain = NULL;
 }

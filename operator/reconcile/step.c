@@ -423,6 +423,7 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 		return 0;
 	}
 	reconcile_switches(&s);
+	reconcile_scale_backends(&s, m);
 	plan_objects(&s);
 	reconcile_ghosts(&s);
 	reconcile_tell_order(&s);

@@ -34,7 +34,9 @@ struct step {
 	bool want_replication, want_health;   /* what the FE is to be asked besides its lists */
 	enum model_role held_by[MODEL_ROLES]; /* whose change comes first; MODEL_ROLES: nobody's */
 	json_t *decommission;                 /* of the status, until reconcile_members_status() */
-	int64_t last_scale;                   /* -1: no autoscaler's number is known */
+	json_t *drain;                        /* likewise: compute nodes on their way out */
+	int64_t be_scaled;  /* what the signal raised the backends to; 0: nothing */
+	int64_t last_scale; /* -1: no autoscaler's number is known */
 };
 
 /* ---- reading the world ---- */
@@ -169,8 +171,16 @@ int64_t reconcile_cn_replicas(struct step *s);
 /* Backends that hold no tablets any more, or were never there: whether the BE set may go. */
 bool reconcile_be_removable(struct step *s);
 void reconcile_ghosts(struct step *s);
-/* What the FE says runs on the node of this address (members.c). */
+/* Backends that the scaler asks for: m's number rises, and never falls by it (be_scaling.c); before the roles. */
+void reconcile_scale_backends(struct step *s, struct model_cluster *m);
+/* ---- compute nodes that leave (victims.c) ---- */
+/* What the FE says runs on the node of this address. */
 int64_t reconcile_running_on(const json_t *fe, const char *ip);
+/* How many there may be now of `have`, on the way to `want`: those that leave are chosen, and marked in the FE before.
+ * fe: a fresh answer; NULL: it has been silent for long. */
+int64_t reconcile_leave(struct step *s, const json_t *fe, int64_t want, int64_t have);
+/* Nobody is to leave any more: marks are taken back. sure: the FE's answer is a fresh one. */
+void reconcile_stay(struct step *s, int64_t want, bool sure);
 /* Machines that come and go below compute nodes (nodes.c); before reconcile_keda(). */
 void reconcile_nodes(struct step *s);
 /* The step of a StarRocksWarehouse: fills s and gives the status; *ret_model is the caller's (warehouse.c). */

@@ -130,8 +130,8 @@ static void cheapest_compute_node_first(void **state)
 	       "{\"nodes\":[],\"load\":{\"nodes\":[{\"address\":\"10.0.2.0:9050\",\"running\":4},"
 	       "{\"address\":\"10.0.2.1:9050\",\"running\":0}]}}");
 	_cleanup_json_ json_t *plan = plan_of(w);
-	assert_string_equal(data_get_str(write_of(plan, "cost", "c-cn-x0"), "cost"), "4");
-	assert_string_equal(data_get_str(write_of(plan, "cost", "c-cn-x1"), "cost"), "0");
+	assert_string_equal(data_get_str(write_of(plan, "cost", "c-cn-x0"), "cost"), "4000000");
+	assert_string_equal(data_get_str(write_of(plan, "cost", "c-cn-x1"), "cost"), "-1000000000");
 	assert_int_equal(data_get_int(write_of(plan, "apply", "c-cn"), "object.spec.replicas", 0),
 	                 1);
 	/* Costs stand before the replicas. */

@@ -66,9 +66,10 @@ static json_t *encode_window(const struct policy_state *s)
 {
 	json_t *j = json_array();
 	for (size_t i = 0; i < POLICY_BUCKETS; i++)
-		if (s->bucket_at[i])
-			json_array_append_new(j, json_pack("[I, i]", (json_int_t)s->bucket_at[i],
-			                                   (int)s->bucket_need[i]));
+		if (s->slice_need[i])
+			json_array_append_new(j, json_pack("[I, i]",
+			                                   (json_int_t)policy_window_at(s, i),
+			                                   (int)s->slice_need[i] - 1));
 	return j;
 }
 
@@ -76,15 +77,23 @@ static int decode_window(const json_t *j, struct policy_state *s, struct err *er
 {
 	size_t i;
 	const json_t *pair;
+	int64_t last = 0;
 	if (!json_is_array(j) || json_array_size(j) > POLICY_BUCKETS)
 		return err_set(err, -EINVAL, "window must be a list of at most %d", POLICY_BUCKETS);
 	json_array_foreach(j, i, pair)
 	{
 		int64_t slice = data_get_int(pair, "0", -1), need = data_get_int(pair, "1", -1);
-		if (slice < 1 || need < 0 || need > INT16_MAX)
+		if (slice < 1 || slice > INTEGER_MAX || need < 0 || need > POLICY_NEED_MAX)
 			return err_set(err, -EINVAL, "window[%zu] must be [slice, nodes]", i);
-		s->bucket_at[slice % POLICY_BUCKETS] = slice;
-		s->bucket_need[slice % POLICY_BUCKETS] = (int16_t)need;
+		last = slice > last ? slice : last;
+	}
+	/* The last one first: what is too old for the window is let go. */
+	s->slice = last;
+	json_array_foreach(j, i, pair)
+	{
+		int64_t slice = data_get_int(pair, "0", -1);
+		if (slice > last - POLICY_BUCKETS)
+			policy_window_put(s, slice, data_get_int(pair, "1", 0));
 	}
 	return 0;
 }

@@ -133,26 +133,39 @@ static int64_t slice_ms(const struct source_limits *l)
 	return at_least(l->scale_in_window_ms / (POLICY_BUCKETS - 1), 1);
 }
 
+int64_t policy_window_at(const struct policy_state *s, size_t i)
+{
+	return s->slice - (s->slice - (int64_t)i) % POLICY_BUCKETS;
+}
+
+void policy_window_put(struct policy_state *s, int64_t slice, int64_t need)
+{
+	/* Slices that went far back have another length: the window was changed. */
+	if (slice <= s->slice - POLICY_BUCKETS || slice >= s->slice + POLICY_BUCKETS) {
+		memset(s->slice_need, 0, sizeof(s->slice_need));
+		s->slice = slice;
+	}
+	for (; s->slice < slice; s->slice++)
+		s->slice_need[(s->slice + 1) % POLICY_BUCKETS] = 0;
+	uint16_t kept = (uint16_t)(1 + (need > POLICY_NEED_MAX ? POLICY_NEED_MAX : need));
+	uint16_t *at = &s->slice_need[slice % POLICY_BUCKETS];
+	*at = kept > *at ? kept : *at;
+}
+
 static void remember(const struct source_limits *l, struct policy_state *s, int64_t now,
                      int64_t need)
 {
-	int64_t slice = now / slice_ms(l) + 1;
-	size_t i = (size_t)(slice % POLICY_BUCKETS);
-	need = need > INT16_MAX ? INT16_MAX : need;
-	if (s->bucket_at[i] != slice) {
-		s->bucket_at[i] = slice;
-		s->bucket_need[i] = (int16_t)need;
-	} else {
-		s->bucket_need[i] = (int16_t)at_least(s->bucket_need[i], need);
-	}
+	policy_window_put(s, now / slice_ms(l) + 1, need);
 }
 
 static int64_t peak(const struct source_limits *l, const struct policy_state *s, int64_t now)
 {
 	int64_t slice = now / slice_ms(l) + 1, most = 0;
-	for (size_t i = 0; i < POLICY_BUCKETS; i++)
-		if (s->bucket_at[i] > slice - POLICY_BUCKETS && s->bucket_at[i] <= slice)
-			most = at_least(most, s->bucket_need[i]);
+	for (size_t i = 0; i < POLICY_BUCKETS; i++) {
+		int64_t at = policy_window_at(s, i);
+		if (s->slice_need[i] && at > slice - POLICY_BUCKETS && at <= slice)
+			most = at_least(most, s->slice_need[i] - 1);
+	}
 	return most;
 }
 

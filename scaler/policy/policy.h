@@ -39,9 +39,16 @@ struct policy_state { /* zeroed before the first step */
 	int64_t need;      /* of the last snapshot, without the forecast: what a history keeps */
 	/* Set by the caller before a step: nodes that prior days needed about now; 0: none. */
 	int64_t forecast;
-	int64_t bucket_at[POLICY_BUCKETS]; /* number of the time slice + 1; 0: empty */
-	int16_t bucket_need[POLICY_BUCKETS];
+	/* The window: the last POLICY_BUCKETS time slices, by their number modulo that. */
+	int64_t slice;                       /* the last of them; 0: none yet */
+	uint16_t slice_need[POLICY_BUCKETS]; /* nodes + 1; 0: not looked at */
 };
+
+enum { POLICY_NEED_MAX = 32767 };
+/* For the step and the log: the slice may be any of the last ones, or a later one. */
+void policy_window_put(struct policy_state *s, int64_t slice, int64_t need);
+/* The number of the slice that is kept at place i. */
+int64_t policy_window_at(const struct policy_state *s, size_t i);
 
 struct policy_decision {
 	int64_t desired;

@@ -16,7 +16,7 @@ struct source_asker {
 	source_told fn;
 	void *arg;
 	pthread_t thread;
-	_Atomic bool stop;
+	_Atomic bool stop, be;
 };
 
 static int64_t changed_ns(const char *path)
@@ -43,10 +43,11 @@ static void *ask_on(void *arg)
 	struct source_asker *a = arg;
 	int64_t refused_ms = SOURCE_REFUSED_MS;
 	while (!atomic_load(&a->stop)) {
-		struct source_snapshot snap;
+		struct source_load load = { 0 };
 		struct err err = ERR_INIT;
 		int64_t begun = clock_mono_ms(), pause = SOURCE_PERIOD_MS;
-		int rc = source_starrocks_ask(a->talk, deadline_in(SOURCE_CALL_MS), &snap, &err);
+		int rc = source_starrocks_ask(a->talk, atomic_load(&a->be),
+		                              deadline_in(SOURCE_CALL_MS), &load, &err);
 		if (rc == -EACCES) {
 			pause = refused_ms;
 			refused_ms = refused_ms * 2 < SOURCE_REFUSED_MAX_MS ? refused_ms * 2
@@ -54,7 +55,7 @@ static void *ask_on(void *arg)
 		} else if (rc == 0) {
 			refused_ms = SOURCE_REFUSED_MS;
 		}
-		a->fn(a->arg, a, rc, &snap, &err);
+		a->fn(a->arg, a, rc, &load, &err);
 		wait_until(a, begun + pause, rc == -EACCES);
 	}
 	return NULL;
@@ -82,6 +83,11 @@ int source_asker_start(const struct source_login *login, const struct http_tls *
 		free(a);
 	}
 	return rc;
+}
+
+void source_asker_want(struct source_asker *a, bool be)
+{
+	atomic_store(&a->be, be);
 }
 
 void source_asker_stop(struct source_asker *a)

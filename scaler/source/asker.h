@@ -12,10 +12,11 @@
 struct source_asker;
 /* rc < 0: err says why there is no snapshot. */
 typedef void (*source_told)(void *arg, const struct source_asker *who, int rc,
-                            const struct source_snapshot *snap, const struct err *err);
+                            const struct source_load *load, const struct err *err);
 int source_asker_start(const struct source_login *login, const struct http_tls *tls, source_told fn,
                        void *arg, struct source_asker **ret, struct err *err);
-void source_asker_stop(struct source_asker *a); /* does not wait; fn may still be called */
+void source_asker_want(struct source_asker *a, bool be); /* the backends, too */
+void source_asker_stop(struct source_asker *a);          /* does not wait; fn may still be called */
 void source_asker_join(struct source_asker *a); /* stops, waits up to a call's deadline, frees */
 
 #endif

@@ -17,6 +17,8 @@ enum {
 	FE_QUERY_PORT = 9030
 };
 
+const char *const source_role_pool[SOURCE_ROLES] = { [SOURCE_CN] = "cn", [SOURCE_BE] = "be" };
+
 /* ---- fields ----------------------------------------------------------------------------------- */
 
 /* 5, 2.5, "5s", "500ms", "2m". */
@@ -186,6 +188,7 @@ static int take_cluster(const json_t *j, const char *token_file, struct source_t
 	    (rc = take_name(j, "pool", "cn", &t->pool, err)) < 0 ||
 	    (rc = take_limits(j, &t->limits, err)) < 0)
 		return rc;
+	t->role = strcmp(t->pool, source_role_pool[SOURCE_BE]) == 0 ? SOURCE_BE : SOURCE_CN;
 	const char *j_fe = data_get_str(j, "fe"), *own = data_get_str(j, "tokenFile");
 	const char *fe = j_fe && str_starts(str_of(j_fe), "https://") ? j_fe + 8 : j_fe;
 	if (!host_and_port(fe))
@@ -265,11 +268,17 @@ int source_config_read(const char *path, struct source_config *ret, struct err *
 	return rc < 0 ? err_wrap(err, "%s", path) : 0;
 }
 
-void source_config_free(struct source_config *c)
+void source_config_free_targets(struct source_config *c)
 {
-	for (size_t i = 0; i < c->n; i++)
+	for (size_t i = 0; c->targets && i < c->n; i++)
 		source_target_free(&c->targets[i]);
 	free(c->targets);
+	c->targets = NULL;
+}
+
+void source_config_free(struct source_config *c)
+{
+	source_config_free_targets(c);
 	free(c->token_file);
 	free(c->fe_ca);
 	*c = (struct source_config){ 0 };
@@ -277,16 +286,59 @@ void source_config_free(struct source_config *c)
 
 /* ---- a StarRocksCluster ----------------------------------------------------------------------- */
 
-int source_target_of_cr(const json_t *cr, struct source_target *ret, struct err *err)
+/* Where root's password is; without any root has none. */
+static void take_password(const json_t *cr, struct source_login *l)
 {
-	const json_t *cn = data_get(cr, "spec.starRocksCnSpec");
-	const json_t *scaling = data_get(cn, "roostAutoscaling");
-	if (!json_is_object(scaling))
-		scaling = data_get(cn, "autoScalingPolicy");
+	const char *name = data_get_str(cr, "spec.rootPasswordSecret.name");
+	const char *key = data_get_str(cr, "spec.rootPasswordSecret.key");
+	size_t i;
+	const json_t *e;
+	key = name && !key ? "password" : key;
+	json_array_foreach(data_get(cr, "spec.starRocksFeSpec.feEnvVars"), i, e)
+	{
+		const char *variable = data_get_str(e, "name"), *value = data_get_str(e, "value");
+		if (name || !variable || strcmp(variable, "MYSQL_PWD") != 0)
+			continue;
+		name = data_get_str(e, "valueFrom.secretKeyRef.name");
+		key = data_get_str(e, "valueFrom.secretKeyRef.key");
+		if (!name && value && !l->password)
+			l->password = xstrdup(value);
+	}
+	if (!name || !key || !plain_name(name))
+		return;
+	mem_free_secret(l->password);
+	l->password = NULL;
+	l->secret = xstrdup(name);
+	l->secret_key = xstrdup(key);
+}
+
+static void take_way_in(const json_t *cr, struct source_target *t)
+{
+	const char *engine = data_get_str(cr, "metadata.annotations.roost\\.io/engine");
+	t->url = xasprintf("http://%s-fe-service.%s.svc:%d/api/roost/load", t->cluster, t->ns,
+	                   FE_HTTP_PORT);
+	if (engine && strcmp(engine, "true") == 0) {
+		t->token_later = true;
+		return;
+	}
+	t->login.host = xasprintf("%s-fe-service.%s.svc", t->cluster, t->ns);
+	t->login.query_port = FE_QUERY_PORT;
+	t->login.http_port = FE_HTTP_PORT;
+	take_password(cr, &t->login);
+}
+
+int source_target_of_cr(const json_t *cr, enum source_role role, struct source_target *ret,
+                        struct err *err)
+{
+	const json_t *spec =
+		data_get(cr, role == SOURCE_CN ? "spec.starRocksCnSpec" : "spec.starRocksBeSpec");
+	const json_t *scaling = data_get(spec, "roostAutoscaling");
+	if (!json_is_object(scaling) && role == SOURCE_CN)
+		scaling = data_get(spec, "autoScalingPolicy");
 	if (!json_is_object(scaling) || !data_get_bool(scaling, "enabled", true) ||
 	    data_get(cr, "metadata.deletionTimestamp"))
 		return SOURCE_NO_POOL;
-	struct source_target t = { .token_later = true };
+	struct source_target t = { .role = role };
 	int rc = take_name(cr, "metadata.namespace", NULL, &t.ns, err);
 	if (rc == 0)
 		rc = take_name(cr, "metadata.name", NULL, &t.cluster, err);
@@ -296,12 +348,11 @@ int source_target_of_cr(const json_t *cr, struct source_target *ret, struct err 
 		source_target_free(&t);
 		return rc;
 	}
-	t.limits.replicas = data_get_int(cn, "replicas", -1);
-	t.pool = xstrdup("cn");
+	t.limits.replicas = data_get_int(spec, "replicas", -1);
+	t.pool = xstrdup(source_role_pool[role]);
 	const char *uid = data_get_str(cr, "metadata.uid");
 	t.uid = uid ? xstrdup(uid) : NULL;
-	t.url = xasprintf("http://%s-fe-service.%s.svc:%d/api/roost/load", t.cluster, t.ns,
-	                  FE_HTTP_PORT);
+	take_way_in(cr, &t);
 	*ret = t;
 	return 0;
 }

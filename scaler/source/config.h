@@ -28,9 +28,14 @@ struct source_config {
 int source_config_read(const char *path, struct source_config *ret, struct err *err);
 int source_config_parse(struct str text, struct source_config *ret, struct err *err);
 void source_config_free(struct source_config *c);
+void source_config_free_targets(struct source_config *c); /* n stays what it was */
 
-/* What the CR asks for: 1 when it has no pool to scale, else 0 and a target whose token comes later. */
+/* What the CR asks for its nodes of that role: 1 when they are no pool to scale, else 0 and a target whose token or
+ * password comes later: Roost's engine (annotation roost.io/engine: "true") has a load document; an FE of StarRocks'
+ * own is asked as root, with the password of spec.rootPasswordSecret, or of MYSQL_PWD in feEnvVars. */
 enum { SOURCE_NO_POOL = 1 };
-int source_target_of_cr(const json_t *cr, struct source_target *ret, struct err *err);
+int source_target_of_cr(const json_t *cr, enum source_role role, struct source_target *ret,
+                        struct err *err);
+extern const char *const source_role_pool[SOURCE_ROLES]; /* "cn", "be" */
 
 #endif

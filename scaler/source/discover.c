@@ -36,39 +36,44 @@ struct source_discover {
 
 /* ---- clusters --------------------------------------------------------------------------------- */
 
-static void put(struct watch *w, const json_t *cr)
+static void drop(struct watch *w, const char *key)
 {
-	struct source_target t = { 0 };
-	struct err err = ERR_INIT;
-	const char *ns = data_get_str(cr, "metadata.namespace");
-	const char *name = data_get_str(cr, "metadata.name");
-	if (!ns || !name)
-		return;
-	autofree char *key = source_key(ns, name, "cn");
-	int rc = source_target_of_cr(cr, &t, &err);
-	if (rc == 0) {
-		source_put(w->owner->config.source, &t);
-		map_put(w->known, key, w);
-		if (w->seen)
-			map_put(w->seen, key, w);
-		source_target_free(&t);
-		return;
-	}
-	if (rc < 0)
-		log_warn("cluster=%s/%s not scaled: %s", ns, name, err.msg);
 	if (map_del(w->known, key))
 		source_remove(w->owner->config.source, key);
 }
 
-static void deleted(struct watch *w, const json_t *cr)
+static void put_role(struct watch *w, const json_t *cr, enum source_role role, const char *ns,
+                     const char *name)
 {
-	const char *ns = data_get_str(cr, "metadata.namespace");
-	const char *name = data_get_str(cr, "metadata.name");
-	if (!ns || !name)
+	struct source_target t = { 0 };
+	struct err err = ERR_INIT;
+	autofree char *key = source_key(ns, name, source_role_pool[role]);
+	int rc = source_target_of_cr(cr, role, &t, &err);
+	if (rc < 0)
+		log_warn("cluster=%s/%s %s not scaled: %s", ns, name, source_role_pool[role],
+		         err.msg);
+	if (rc != 0) {
+		drop(w, key);
 		return;
-	autofree char *key = source_key(ns, name, "cn");
-	if (map_del(w->known, key))
-		source_remove(w->owner->config.source, key);
+	}
+	source_put(w->owner->config.source, &t);
+	map_put(w->known, key, w);
+	if (w->seen)
+		map_put(w->seen, key, w);
+	source_target_free(&t);
+}
+
+static void take_cluster(struct watch *w, const json_t *object, bool gone)
+{
+	const char *ns = data_get_str(object, "metadata.namespace");
+	const char *name = data_get_str(object, "metadata.name");
+	for (int role = 0; ns && name && role < SOURCE_ROLES; role++) {
+		autofree char *key = source_key(ns, name, source_role_pool[role]);
+		if (gone)
+			drop(w, key);
+		else
+			put_role(w, object, (enum source_role)role, ns, name);
+	}
 }
 
 /* What was not in the fresh list is gone. */
@@ -104,10 +109,10 @@ static void on_change(void *arg, enum kube_change change, json_t *object)
 		w->seen = map_new(NULL);
 		break;
 	case KUBE_PUT:
-		put(w, object);
+		take_cluster(w, object, false);
 		break;
 	case KUBE_DELETED:
-		deleted(w, object);
+		take_cluster(w, object, true);
 		break;
 	case KUBE_LIST_END:
 		list_ended(w);
@@ -148,40 +153,47 @@ static void *watch_main(void *arg)
 	return NULL;
 }
 
-/* ---- tokens ----------------------------------------------------------------------------------- */
+/* ---- tokens and passwords --------------------------------------------------------------------- */
 
 struct wanted {
-	char *ns, *cluster, *key;
+	char *ns, *key, *secret, *secret_key;
+	bool password;
 };
 typedef VEC(struct wanted) wanted_vec;
 
-static void note_wanted(void *arg, const char *ns, const char *cluster, const char *key)
+static void note_wanted(void *arg, const char *key, const struct source_target *t,
+                        const char *secret, const char *secret_key)
 {
 	wanted_vec *v = arg;
-	vec_push(v, (struct wanted){ xstrdup(ns), xstrdup(cluster), xstrdup(key) });
+	vec_push(v, (struct wanted){ .ns = xstrdup(t->ns),
+	                             .key = xstrdup(key),
+	                             .secret = secret ? xstrdup(secret)
+	                                              : xasprintf("%s-roost-token", t->cluster),
+	                             .secret_key = xstrdup(secret ? secret_key : "token"),
+	                             .password = secret != NULL });
 }
 
-static void fetch_token(struct source_discover *d, struct kube_client *client,
-                        const struct wanted *w)
+static void fetch(struct source_discover *d, struct kube_client *client, const struct wanted *w)
 {
-	autofree char *name = xasprintf("%s-roost-token", w->cluster);
-	struct kube_ref ref = { &KUBE_SECRET, w->ns, name, NULL };
+	struct kube_ref ref = { &KUBE_SECRET, w->ns, w->secret, NULL };
 	_cleanup_json_ json_t *secret = NULL;
 	struct err err = ERR_INIT;
 	int rc = kube_get(client, &ref, &secret, &err);
-	const char *text = rc == 0 ? data_get_str(secret, "data.token") : NULL;
-	_cleanup_buf_ struct buf token = BUF_INIT(TOKEN_MAX);
-	if (text && data_base64_decode(str_of(text), &token) == 0) {
-		token.len = str_trim(str_of(buf_cstr(&token))).len; /* no newline at the end */
-		source_set_token(d->config.source, w->key,
-		                 (struct str){ buf_cstr(&token), token.len });
-	} else if (rc != KUBE_NOT_FOUND && clock_mono_ms() > d->quiet_until_ms) {
+	const json_t *data = rc == 0 ? json_object_get(secret, "data") : NULL;
+	const char *text = json_string_value(json_object_get(data, w->secret_key));
+	_cleanup_buf_ struct buf out = BUF_INIT(TOKEN_MAX);
+	if (text && data_base64_decode(str_of(text), &out) == 0) {
+		if (!w->password)
+			out.len = str_trim(str_of(buf_cstr(&out))).len; /* no newline at the end */
+		source_set_secret(d->config.source, w->key,
+		                  (struct str){ buf_cstr(&out), out.len });
+	} else if ((rc != KUBE_NOT_FOUND || w->password) && clock_mono_ms() > d->quiet_until_ms) {
 		d->quiet_until_ms = clock_mono_ms() + COMPLAIN_EVERY_MS;
-		log_warn("cluster=%s/%s no token for its FE: %s", w->ns, w->cluster,
-		         rc ? err.msg : "the Secret has no usable key \"token\"");
-	} /* not found: the operator makes it soon */
-	if (token.p)
-		explicit_bzero(token.p, token.cap);
+		log_warn("pool=%s no %s for its FE: %s", w->key, w->password ? "password" : "token",
+		         rc ? err.msg : "the Secret has no such key, or not in base64");
+	} /* a token that is not found: the operator makes it soon */
+	if (out.p)
+		explicit_bzero(out.p, out.cap);
 }
 
 static void *tokens_main(void *arg)
@@ -196,13 +208,14 @@ static void *tokens_main(void *arg)
 	kube_client_timeout(client, SECRET_CALL_MS);
 	while (!atomic_load(&d->stop)) {
 		wanted_vec v = { 0 };
-		source_tokens_wanted(d->config.source, note_wanted, &v);
+		source_secrets_wanted(d->config.source, note_wanted, &v);
 		for (size_t i = 0; i < v.n; i++) {
 			if (!atomic_load(&d->stop))
-				fetch_token(d, client, &v.v[i]);
+				fetch(d, client, &v.v[i]);
 			free(v.v[i].ns);
-			free(v.v[i].cluster);
 			free(v.v[i].key);
+			free(v.v[i].secret);
+			free(v.v[i].secret_key);
 		}
 		vec_free(&v);
 		for (int ms = 0; ms < TOKENS_EVERY_MS && !atomic_load(&d->stop); ms += 100)

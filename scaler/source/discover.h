@@ -1,8 +1,10 @@
-/* Finds pools from StarRocksClusters, and the tokens for their FEs from Secrets.
+/* Finds pools from StarRocksClusters, and the tokens and passwords for their FEs from Secrets.
  *
- * A cluster with spec.starRocksCnSpec.roostAutoscaling (or autoScalingPolicy) is a pool "cn"; its FE is
- * <name>-fe-service.<namespace>.svc, port 8030. The token is in the Secret <name>-roost-token, key
- * "token"; it is read when a cluster appears and again when its FE refuses the one we have.
+ * A cluster with spec.starRocksCnSpec.roostAutoscaling (or autoScalingPolicy) is a pool "cn", one with
+ * spec.starRocksBeSpec.roostAutoscaling a pool "be"; its FE is <name>-fe-service.<namespace>.svc. The token of
+ * Roost's engine is in the Secret <name>-roost-token, key "token"; root's password of StarRocks' own FE in the one
+ * that the CR names (config.h). Each is read by name when a cluster appears, and again when its FE refuses what we
+ * have; never listed.
  * Thread: a watch per namespace, and one for the Secrets; all end in source_discover_stop(). */
 #ifndef ROOST_SCALER_SOURCE_DISCOVER_H
 #define ROOST_SCALER_SOURCE_DISCOVER_H

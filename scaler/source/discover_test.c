@@ -17,14 +17,23 @@
 
 /* ---- the API server --------------------------------------------------------------------------- */
 
-#define CLUSTER(name, max)                                                                        \
-	"{\"apiVersion\":\"starrocks.com/"                                                        \
-	"v1\",\"kind\":\"StarRocksCluster\",\"metadata\":{\"namespace\":"                         \
-	"\"ns\",\"name\":\"" name "\",\"resourceVersion\":\"7\"},\"spec\":{\"starRocksCnSpec\":{" \
+#define CLUSTER(name, max)                                                                    \
+	"{\"apiVersion\":\"starrocks.com/"                                                    \
+	"v1\",\"kind\":\"StarRocksCluster\",\"metadata\":{\"namespace\":"                     \
+	"\"ns\",\"name\":\"" name "\",\"resourceVersion\":\"7\",\"annotations\":{\"roost.io/" \
+	"engine\":\"true\"}},\"spec\":{\"starRocksCnSpec\":{"                                 \
 	"\"roostAutoscaling\":{\"maxReplicas\":" max "}}}}"
 #define EVENT(type, object) "{\"type\":\"" type "\",\"object\":" object "}\n"
 
-static atomic_int watches, lists, secret_there, secrets_asked;
+/* StarRocks' own images: root's password is in the Secret that the CR names. */
+#define STARROCKS(name)                                                                     \
+	"{\"apiVersion\":\"starrocks.com/v1\",\"kind\":\"StarRocksCluster\",\"metadata\":{" \
+	"\"namespace\":\"ns\",\"name\":\"" name "\",\"resourceVersion\":\"7\"},\"spec\":{"  \
+	"\"rootPasswordSecret\":{\"name\":\"root-of-sr\"},\"starRocksBeSpec\":{"            \
+	"\"roostAutoscaling\":{\"maxReplicas\":6}},\"starRocksCnSpec\":{"                   \
+	"\"roostAutoscaling\":{\"maxReplicas\":7}}}}"
+
+static atomic_int watches, lists, secret_there, secrets_asked, passwords_asked;
 
 /* The first watch brings changes, the second a 410, the later ones nothing. */
 static void clusters(void *arg, struct http_req *r)
@@ -35,7 +44,7 @@ static void clusters(void *arg, struct http_req *r)
 		http_answer_json(
 			r, 200,
 			n ? "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[" CLUSTER(
-				    "c", "5") "]}"
+				    "c", "5") "," STARROCKS("sr") "]}"
 			  : "{\"metadata\":{\"resourceVersion\":\"5\"},\"items\":[" CLUSTER(
 				    "a", "3") "," CLUSTER("b", "3") "," CLUSTER("bad", "-1") "]}");
 		return;
@@ -65,6 +74,13 @@ static void secret(void *arg, struct http_req *r)
 	else
 		http_answer_json(r, 404,
 		                 "{\"kind\":\"Status\",\"reason\":\"NotFound\",\"code\":404}");
+}
+
+static void root_password(void *arg, struct http_req *r)
+{
+	(void)arg;
+	atomic_fetch_add(&passwords_asked, 1);
+	http_answer_json(r, 200, "{\"data\":{\"password\":\"Z2VoZWlt\"}}");
 }
 
 /* ---- the source's owner ----------------------------------------------------------------------- */
@@ -126,18 +142,19 @@ static void wait_max(const char *key, int64_t max)
 		fail_msg("%s: %lld, not %lld", key, (long long)max_of(key), (long long)max);
 }
 
-static void count(void *arg, const char *ns, const char *cluster, const char *key)
+static void count(void *arg, const char *key, const struct source_target *t, const char *secret,
+                  const char *secret_key)
 {
-	(void)ns;
-	(void)cluster;
 	(void)key;
-	(*(int *)arg)++;
+	(void)t;
+	(void)secret_key;
+	(*(int *)arg) += secret == NULL; /* tokens */
 }
 
 static int tokens_missing(struct source *s)
 {
 	int n = 0;
-	source_tokens_wanted(s, count, &n);
+	source_secrets_wanted(s, count, &n);
 	return n;
 }
 
@@ -148,9 +165,12 @@ static void pools_follow_the_clusters(void **state)
 		{ .method = "GET",
 		  .path = "/apis/starrocks.com/v1/namespaces/ns/starrocksclusters",
 		  .handler = clusters },
+		{ .method = "GET",
+		  .path = "/api/v1/namespaces/ns/secrets/root-of-sr",
+		  .handler = root_password },
 		{ .method = "GET", .path = "/api/v1/namespaces/ns/secrets/*", .handler = secret },
 	};
-	struct http_server_config sc = { .listen = "127.0.0.1:0", .routes = routes, .n_routes = 2 };
+	struct http_server_config sc = { .listen = "127.0.0.1:0", .routes = routes, .n_routes = 3 };
 	struct http_server *api = NULL;
 	struct kube_config *kube = NULL;
 	struct source *source = NULL;
@@ -179,6 +199,8 @@ static void pools_follow_the_clusters(void **state)
 	wait_max("ns/c/cn", 5);  /* from the list after the 410, in which b is missing */
 	wait_max("ns/b/cn", -1);
 	assert_int_equal(max_of("ns/bad/cn"), -1);
+	wait_max("ns/sr/cn", 7); /* one FE, two pools, one password */
+	wait_max("ns/sr/be", 6);
 	assert_int_equal(atomic_load(&complete), 1);
 
 	struct deadline by = deadline_in(30000);
@@ -189,6 +211,9 @@ static void pools_follow_the_clusters(void **state)
 	while (tokens_missing(source) && !deadline_passed(by))
 		clock_sleep_ms(10);
 	assert_int_equal(tokens_missing(source), 0);
+	while (!atomic_load(&passwords_asked) && !deadline_passed(by))
+		clock_sleep_ms(10);
+	assert_int_equal(atomic_load(&passwords_asked), 1);
 
 	source_discover_stop(d);
 	source_stop(source);

@@ -28,11 +28,12 @@ static int take_seconds(const json_t *j, const char *path, double *ret, struct e
 	return 0;
 }
 
-static int take_node(const json_t *node, struct source_snapshot *s, struct err *err)
+static int take_node(const json_t *node, const char *own, struct source_snapshot *s,
+                     struct err *err)
 {
 	int64_t slots = 0, running = 0;
 	const char *role = data_get_str(node, "role");
-	if (role && strcmp(role, "cn") != 0)
+	if (role && strcmp(role, own) != 0)
 		return 0;
 	int rc = take_count(node, "slots", &slots, err);
 	if (rc == 0)
@@ -53,7 +54,7 @@ static int take_node(const json_t *node, struct source_snapshot *s, struct err *
 	return 0;
 }
 
-static int take_nodes(const json_t *j, struct source_snapshot *s, struct err *err)
+static int take_nodes(const json_t *j, const char *own, struct source_snapshot *s, struct err *err)
 {
 	const json_t *nodes = data_get(j, "nodes"), *node;
 	size_t i;
@@ -62,35 +63,64 @@ static int take_nodes(const json_t *j, struct source_snapshot *s, struct err *er
 		               SOURCE_NODES_MAX);
 	json_array_foreach(nodes, i, node)
 	{
-		int rc = take_node(node, s, err);
+		int rc = take_node(node, own, s, err);
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
 }
 
-int source_parse(struct str body, struct source_snapshot *ret, struct err *err)
+/* part: what is said of that kind of node; j says the rest. */
+static int take_part(const json_t *j, const json_t *part, const char *own,
+                     struct source_snapshot *ret, struct err *err)
 {
-	_cleanup_json_ json_t *j = NULL;
 	struct source_snapshot s = { 0 };
-	int rc = data_json_parse(body, &j, err);
-	if (rc < 0)
-		return err_wrap(err, "load");
-	if (data_get_int(j, "v", -1) != 1)
-		return err_set(err, -EINVAL, "load: v must be 1, the version read here");
 	const json_t *epoch = data_get(j, "epoch"), *ts = data_get(j, "ts");
+	int rc;
 	if (!json_is_integer(epoch) || !json_is_number(ts) || !isfinite(json_number_value(ts)))
 		return err_set(err, -EINVAL, "load: epoch must be an integer and ts a number");
 	s.epoch = json_integer_value(epoch);
 	s.ts = json_number_value(ts);
-	if ((rc = take_count(j, "pending", &s.pending, err)) < 0 ||
-	    (rc = take_count(j, "running", &s.running, err)) < 0 ||
-	    (rc = take_count(j, "required_slots", &s.slots_asked, err)) < 0 ||
-	    (rc = take_seconds(j, "oldest_wait_s", &s.oldest_wait_s, err)) < 0 ||
+	if ((rc = take_count(part, "pending", &s.pending, err)) < 0 ||
+	    (rc = take_count(part, "running", &s.running, err)) < 0 ||
+	    (rc = take_count(part, "required_slots", &s.slots_asked, err)) < 0 ||
+	    (rc = take_seconds(part, "oldest_wait_s", &s.oldest_wait_s, err)) < 0 ||
 	    (rc = take_seconds(j, "service_time_s.p50", &s.service_p50_s, err)) < 0 ||
 	    (rc = take_seconds(j, "service_time_s.p95", &s.service_p95_s, err)) < 0 ||
-	    (rc = take_nodes(j, &s, err)) < 0)
+	    (rc = take_nodes(part, own, &s, err)) < 0)
 		return rc;
 	*ret = s;
 	return 0;
+}
+
+static int read_document(struct str body, json_t **ret, struct err *err)
+{
+	int rc = data_json_parse(body, ret, err);
+	if (rc < 0)
+		return err_wrap(err, "load");
+	if (data_get_int(*ret, "v", -1) != 1)
+		return err_set(err, -EINVAL, "load: v must be 1, the version read here");
+	return 0;
+}
+
+int source_load_parse(struct str body, struct source_load *ret, struct err *err)
+{
+	_cleanup_json_ json_t *j = NULL;
+	int rc = read_document(body, &j, err);
+	if (rc < 0)
+		return rc;
+	const json_t *be = json_object_get(j, "be");
+	memset(ret, 0, sizeof(*ret));
+	ret->rc[SOURCE_CN] = take_part(j, j, "cn", &ret->of[SOURCE_CN], &ret->err[SOURCE_CN]);
+	ret->rc[SOURCE_BE] = be ? take_part(j, be, "be", &ret->of[SOURCE_BE], &ret->err[SOURCE_BE])
+	                        : err_set(&ret->err[SOURCE_BE], -EINVAL,
+	                                  "load: this FE says nothing of its backends (\"be\")");
+	return 0;
+}
+
+int source_parse(struct str body, struct source_snapshot *ret, struct err *err)
+{
+	_cleanup_json_ json_t *j = NULL;
+	int rc = read_document(body, &j, err);
+	return rc < 0 ? rc : take_part(j, j, "cn", ret, err);
 }

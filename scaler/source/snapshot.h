@@ -34,7 +34,19 @@ struct source_snapshot {
 	int64_t slots_of_a_node; /* the largest; 0 when there is none */
 };
 
-/* -EINVAL names the field and what is wrong with it. */
+enum source_role { SOURCE_CN, SOURCE_BE, SOURCE_ROLES };
+
+/* One answer for the pools of both kinds of node. An FE may say nothing of its backends: then rc[SOURCE_BE] is
+ * -EINVAL. */
+struct source_load {
+	struct source_snapshot of[SOURCE_ROLES];
+	int rc[SOURCE_ROLES];
+	struct err err[SOURCE_ROLES];
+};
+/* -EINVAL: it is no document. */
+int source_load_parse(struct str body, struct source_load *ret, struct err *err);
+
+/* Compute nodes alone. -EINVAL names the field and what is wrong with it. */
 int source_parse(struct str body, struct source_snapshot *ret, struct err *err);
 
 #endif

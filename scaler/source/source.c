@@ -14,18 +14,32 @@
 
 enum { TOKEN_MAX = 4096, TOKEN_REREAD_MS = 10000, SCAN_MIN_MS = 10, SCAN_MAX_MS = 100 };
 
-struct entry {
-	struct source_target target;
-	char *key;
+/* What is asked: one FE by one way in, for all pools that have both. */
+struct fe {
+	char *name;                /* in the table */
+	const char *url;           /* in name */
+	char *token_file;          /* NULL: none, or token_later */
+	bool token_later;          /* source_set_token() brings one */
+	struct source_login login; /* of an FE of StarRocks' own: asked by a thread of its own */
+	struct source_asker *asker;
+	VEC(struct entry *) pools; /* never empty while it is in the table */
 	char *token;
 	int64_t token_read_ms;
-	bool token_wanted;
+	bool secret_wanted;      /* a token or a password */
+	int64_t secret_asked_ms; /* when its owner was last told so */
 	bool busy, gone;
 	bool troubled; /* the call under way counts among those */
 	bool failed;   /* the last answer was none: said in the log once */
 	int64_t next_ms;
-	struct call *call;          /* while busy */
-	struct source_asker *asker; /* instead, of an FE of StarRocks' own */
+	struct call *call; /* while busy */
+};
+
+struct entry {                       /* a pool */
+	struct source_target target; /* without what its fe keeps */
+	char *key;
+	struct fe *fe;
+	size_t at; /* in fe->pools */
+	bool failed;
 };
 
 struct call { /* what one call borrows; only those under way have one */
@@ -35,13 +49,13 @@ struct call { /* what one call borrows; only those under way have one */
 
 struct source {
 	struct source_events events;
-	pthread_mutex_t lock; /* entries and what they hold */
-	struct map *entries;
-	VEC(struct entry *) retired; /* out of the map, their last call still under way */
+	pthread_mutex_t lock; /* entries, fes and what they hold */
+	struct map *entries, *fes;
+	VEC(struct fe *) retired; /* out of the table, their last call still under way */
 	pthread_t thread;
 	_Atomic bool stop;
 	struct http_batch *batch;
-	int64_t scan_ms; /* when an entry may be due next; the thread's own */
+	int64_t scan_ms; /* when an FE may be due next; the thread's own */
 	int in_flight, in_flight_troubled;
 	size_t scanned; /* where the last scan ended for lack of room, so that all have their turn */
 	const struct http_tls *tls;
@@ -53,34 +67,12 @@ char *source_key(const char *ns, const char *cluster, const char *pool)
 	return xasprintf("%s/%s/%s", ns, cluster, pool);
 }
 
-void source_login_copy(const struct source_login *from, struct source_login *to)
+static char *dup_or_null(const char *s)
 {
-	*to = *from;
-	to->host = from->host ? xstrdup(from->host) : NULL;
-	to->user_file = from->user_file ? xstrdup(from->user_file) : NULL;
-	to->password_file = from->password_file ? xstrdup(from->password_file) : NULL;
+	return s ? xstrdup(s) : NULL;
 }
 
-void source_login_free(struct source_login *l)
-{
-	free(l->host);
-	free(l->user_file);
-	free(l->password_file);
-	*l = (struct source_login){ 0 };
-}
-
-void source_target_free(struct source_target *t)
-{
-	free(t->ns);
-	free(t->cluster);
-	free(t->pool);
-	free(t->uid);
-	free(t->url);
-	free(t->token_file);
-	source_login_free(&t->login);
-	*t = (struct source_target){ 0 };
-}
-
+/* What the FE's own struct keeps is not kept twice. */
 static void copy_target(const struct source_target *from, struct source_target *to)
 {
 	source_target_free(to);
@@ -88,10 +80,9 @@ static void copy_target(const struct source_target *from, struct source_target *
 	to->ns = xstrdup(from->ns);
 	to->cluster = xstrdup(from->cluster);
 	to->pool = xstrdup(from->pool);
-	to->uid = from->uid ? xstrdup(from->uid) : NULL;
-	to->url = xstrdup(from->url);
-	to->token_file = from->token_file ? xstrdup(from->token_file) : NULL;
-	source_login_copy(&from->login, &to->login);
+	to->uid = dup_or_null(from->uid);
+	to->url = to->token_file = NULL;
+	to->login = (struct source_login){ 0 };
 }
 
 static void call_free(struct call *c)
@@ -107,35 +98,45 @@ static void call_free(struct call *c)
 static void entry_free(void *value)
 {
 	struct entry *e = value;
-	call_free(e->call);
 	source_target_free(&e->target);
-	mem_free_secret(e->token);
 	free(e->key);
 	free(e);
+}
+
+static void fe_free(void *value)
+{
+	struct fe *f = value;
+	call_free(f->call);
+	source_login_free(&f->login);
+	mem_free_secret(f->token);
+	vec_free(&f->pools);
+	free(f->token_file);
+	free(f->name);
+	free(f);
 }
 
 /* ---- asking ----------------------------------------------------------------------------------- */
 
 /* A Secret's file may be replaced at any time. */
-static void read_token(struct entry *e, int64_t now)
+static void read_token(struct fe *f, int64_t now)
 {
-	if (!e->target.token_file || (e->token && now - e->token_read_ms < TOKEN_REREAD_MS))
+	if (!f->token_file || (f->token && now - f->token_read_ms < TOKEN_REREAD_MS))
 		return;
 	_cleanup_buf_ struct buf text = BUF_INIT(TOKEN_MAX);
 	struct err err = ERR_INIT;
-	e->token_read_ms = now;
-	if (fd_read_file(e->target.token_file, &text, &err) < 0) {
-		log_warn("pool=%s %s", e->key, err.msg);
+	f->token_read_ms = now;
+	if (fd_read_file(f->token_file, &text, &err) < 0) {
+		log_warn("fe=%s %s", f->url, err.msg);
 		return;
 	}
 	struct str rest = { buf_cstr(&text), text.len }, line = { "", 0 };
 	(void)str_split(&rest, '\n', &line);
-	mem_free_secret(e->token);
-	e->token = str_dup(str_trim(line));
+	mem_free_secret(f->token);
+	f->token = str_dup(str_trim(line));
 	explicit_bzero(text.p, text.len);
 }
 
-static void failed(struct source *s, struct entry *e, const struct err *err)
+static void pool_failed(struct source *s, struct entry *e, const struct err *err)
 {
 	if (!e->failed)
 		log_warn("pool=%s load unknown: %s", e->key, err->msg);
@@ -143,43 +144,68 @@ static void failed(struct source *s, struct entry *e, const struct err *err)
 	s->events.on_failure(s->events.arg, e->key, err);
 }
 
-static void ask(struct source *s, struct entry *e, int64_t now)
+static void failed(struct source *s, struct fe *f, const struct err *err)
+{
+	f->failed = true;
+	for (size_t i = 0; i < f->pools.n; i++)
+		pool_failed(s, f->pools.v[i], err);
+}
+
+/* snap, rc, err: of each kind of node. */
+static void known(struct source *s, struct fe *f, const struct source_load *load)
+{
+	f->failed = false;
+	for (size_t i = 0; i < f->pools.n; i++) {
+		struct entry *e = f->pools.v[i];
+		enum source_role role = e->target.role;
+		if (load->rc[role] < 0) {
+			pool_failed(s, e, &load->err[role]);
+			continue;
+		}
+		if (e->failed)
+			log_info("pool=%s load known again", e->key);
+		e->failed = false;
+		s->events.on_snapshot(s->events.arg, e->key, &load->of[role]);
+	}
+}
+
+static void ask(struct source *s, struct fe *f, int64_t now)
 {
 	struct err err = ERR_INIT;
 	struct call *c = xcalloc(1, sizeof(*c));
-	read_token(e, now);
+	read_token(f, now);
 	c->reply = (struct http_reply)HTTP_REPLY_INIT;
-	c->url = xstrdup(e->target.url);
-	c->token = e->token && *e->token ? xstrdup(e->token) : NULL;
-	e->next_ms = now + SOURCE_PERIOD_MS;
+	c->url = xstrdup(f->url);
+	c->token = f->token && *f->token ? xstrdup(f->token) : NULL;
+	f->next_ms = now + SOURCE_PERIOD_MS;
 	struct http_call call = { .url = c->url,
 		                  .bearer = c->token,
 		                  .by = deadline_in(SOURCE_CALL_MS),
 		                  .body_max = SOURCE_BODY_MAX,
 		                  /* A Service may have led elsewhere while it was young, and a kept
 		                   * connection goes on leading there. */
-		                  .fresh = e->failed,
+		                  .fresh = f->failed,
 		                  .follow_redirects = true };
-	if (http_batch_add(s->batch, &call, &c->reply, e, &err) < 0) {
+	if (http_batch_add(s->batch, &call, &c->reply, f, &err) < 0) {
 		call_free(c);
-		failed(s, e, &err);
+		failed(s, f, &err);
 		return;
 	}
-	e->call = c;
-	e->busy = true;
-	e->troubled = e->failed;
+	f->call = c;
+	f->busy = true;
+	f->troubled = f->failed;
 	s->in_flight++;
-	s->in_flight_troubled += e->troubled;
+	s->in_flight_troubled += f->troubled;
 }
 
 /* FEs that do not answer hold their calls for long: they must not take the room of those that do. */
-static bool room_for(const struct source *s, const struct entry *e)
+static bool room_for(const struct source *s, const struct fe *f)
 {
 	return s->in_flight < SOURCE_IN_FLIGHT &&
-	       (!e->failed || s->in_flight_troubled < SOURCE_IN_FLIGHT_TROUBLED);
+	       (!f->failed || s->in_flight_troubled < SOURCE_IN_FLIGHT_TROUBLED);
 }
 
-/* Asks every cluster that is due and notes when to look again. */
+/* Asks every FE that is due and notes when to look again. */
 static void ask_due(struct source *s)
 {
 	int64_t now = clock_mono_ms(), next = now + SCAN_MAX_MS;
@@ -189,111 +215,104 @@ static void ask_due(struct source *s)
 	if (now < s->scan_ms)
 		return;
 	(void)pthread_mutex_lock(&s->lock);
-	for (size_t seen = 0, n = map_count(s->entries); seen < n; seen++) {
+	for (size_t seen = 0, n = map_count(s->fes); seen < n; seen++) {
 		size_t here = at;
-		if (!map_next(s->entries, &at, &key, &value)) {
+		if (!map_next(s->fes, &at, &key, &value)) {
 			at = 0;
-			if (!map_next(s->entries, &at, &key, &value))
+			if (!map_next(s->fes, &at, &key, &value))
 				break;
 		}
-		struct entry *e = value;
-		if (e->asker)
+		struct fe *f = value;
+		if (f->login.host)
 			continue;
-		if (!e->busy && now >= e->next_ms && room_for(s, e))
-			ask(s, e, now);
+		if (!f->busy && now >= f->next_ms && room_for(s, f))
+			ask(s, f, now);
 		if (s->in_flight >= SOURCE_IN_FLIGHT) {
 			s->scanned = here;
 			next = now;
 			break;
 		}
-		if (!e->busy && e->next_ms < next)
-			next = e->next_ms;
+		if (!f->busy && f->next_ms < next)
+			next = f->next_ms;
 	}
 	(void)pthread_mutex_unlock(&s->lock);
 	s->scan_ms = next < now + SCAN_MIN_MS ? now + SCAN_MIN_MS : next;
 }
 
-static void check_status(struct entry *e, struct err *err)
+static void check_status(struct fe *f, struct err *err)
 {
-	int status = e->call->reply.status;
+	int status = f->call->reply.status;
 	if (status == 401 || status == 403) {
-		e->token_wanted = e->target.token_later;
-		e->token_read_ms = 0;
+		f->secret_wanted = f->token_later;
+		f->token_read_ms = 0;
 	}
 	/* These do not heal within a poll, and asking again would only fill the FE's log. */
 	if (status == 401 || status == 403 || status == 404)
-		e->next_ms = clock_mono_ms() + SOURCE_REFUSED_MS;
-	(void)err_set(err, -EACCES, "%s answered %d", e->call->url, status);
+		f->next_ms = clock_mono_ms() + SOURCE_REFUSED_MS;
+	(void)err_set(err, -EACCES, "%s answered %d", f->call->url, status);
 }
 
-static void forget_retired(struct source *s, struct entry *e)
+static void forget_retired(struct source *s, struct fe *f)
 {
 	for (size_t i = 0; i < s->retired.n; i++) {
-		if (s->retired.v[i] == e) {
+		if (s->retired.v[i] == f) {
 			s->retired.v[i] = s->retired.v[--s->retired.n];
 			break;
 		}
 	}
-	entry_free(e);
-}
-
-static void known(struct source *s, struct entry *e, const struct source_snapshot *snap)
-{
-	if (e->failed)
-		log_info("pool=%s load known again", e->key);
-	e->failed = false;
-	s->events.on_snapshot(s->events.arg, e->key, snap);
+	fe_free(f);
 }
 
 static void completed(struct source *s, const struct http_done *done)
 {
-	struct entry *e = done->tag;
-	struct source_snapshot snap;
+	struct fe *f = done->tag;
+	struct source_load load;
 	struct err err = done->err;
 	int rc = done->rc;
-	bool answered = rc == 0 && e->call->reply.status == 200;
+	bool answered = rc == 0 && f->call->reply.status == 200;
 	if (answered)
-		rc = source_parse(
-			(struct str){ buf_cstr(&e->call->reply.body), e->call->reply.body.len },
-			&snap, &err);
+		rc = source_load_parse(
+			(struct str){ buf_cstr(&f->call->reply.body), f->call->reply.body.len },
+			&load, &err);
 	(void)pthread_mutex_lock(&s->lock);
-	e->busy = false;
+	f->busy = false;
 	s->in_flight--;
-	s->in_flight_troubled -= e->troubled;
-	if (e->gone) {
-		forget_retired(s, e);
-		e = NULL;
+	s->in_flight_troubled -= f->troubled;
+	if (f->gone) {
+		forget_retired(s, f);
+		f = NULL;
 	} else if (answered && rc == 0) {
-		known(s, e, &snap);
+		known(s, f, &load);
 	} else {
 		if (done->rc == 0 && !answered)
-			check_status(e, &err);
-		failed(s, e, &err);
+			check_status(f, &err);
+		failed(s, f, &err);
 	}
-	if (e) {
-		call_free(e->call);
-		e->call = NULL;
+	if (f) {
+		call_free(f->call);
+		f->call = NULL;
 	}
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
 /* From the thread of a StarRocks cluster. */
-static void told(void *arg, const struct source_asker *who, int rc,
-                 const struct source_snapshot *snap, const struct err *err)
+static void told(void *arg, const struct source_asker *who, int rc, const struct source_load *load,
+                 const struct err *err)
 {
 	struct source *s = arg;
 	size_t at = 0;
 	const char *key;
 	void *value;
 	(void)pthread_mutex_lock(&s->lock);
-	while (map_next(s->entries, &at, &key, &value)) {
-		struct entry *e = value;
-		if (e->asker != who)
+	while (map_next(s->fes, &at, &key, &value)) {
+		struct fe *f = value;
+		if (f->asker != who)
 			continue;
+		f->secret_wanted = rc == -EACCES && f->login.secret;
 		if (rc < 0)
-			failed(s, e, err);
+			failed(s, f, err);
 		else
-			known(s, e, snap);
+			known(s, f, load);
 		break;
 	}
 	(void)pthread_mutex_unlock(&s->lock);
@@ -330,6 +349,7 @@ int source_start(const struct source_events *events, const struct http_tls *tls,
 	s->tls = tls;
 	s->events = *events;
 	s->entries = map_new(NULL);
+	s->fes = map_new(NULL);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	int rc = http_batch_new(tls, &s->batch, err);
 	if (rc == 0 && (errno = pthread_create(&s->thread, NULL, poll_all, s)) != 0)
@@ -337,6 +357,7 @@ int source_start(const struct source_events *events, const struct http_tls *tls,
 	if (rc < 0) {
 		http_batch_free(s->batch);
 		map_free(s->entries);
+		map_free(s->fes);
 		free(s);
 		return rc;
 	}
@@ -354,46 +375,128 @@ void source_stop(struct source *s)
 	atomic_store(&s->stop, true);
 	(void)pthread_join(s->thread, NULL);
 	http_batch_free(s->batch); /* before the replies that its calls write to */
-	while (map_next(s->entries, &at, &key, &value)) {
-		source_asker_join(((struct entry *)value)->asker);
-		entry_free(value);
+	while (map_next(s->fes, &at, &key, &value)) {
+		source_asker_join(((struct fe *)value)->asker);
+		fe_free(value);
 	}
+	at = 0;
+	while (map_next(s->entries, &at, &key, &value))
+		entry_free(value);
 	while (s->leaving.n)
 		source_asker_join(s->leaving.v[--s->leaving.n]);
 	vec_free(&s->leaving);
 	map_free(s->entries);
+	map_free(s->fes);
 	while (s->retired.n)
-		entry_free(s->retired.v[--s->retired.n]);
+		fe_free(s->retired.v[--s->retired.n]);
 	vec_free(&s->retired);
 	(void)pthread_mutex_destroy(&s->lock);
 	free(s);
 }
 
-static bool same_text(const char *a, const char *b)
+/* Two pools with the same name of their FE are asked together. */
+static char *fe_name(const struct source_target *t, size_t *ret_url_at)
 {
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-static bool same_login(const struct source_login *a, const struct source_login *b)
-{
-	return same_text(a->host, b->host) && a->query_port == b->query_port &&
-	       a->http_port == b->http_port && a->https == b->https &&
-	       same_text(a->user_file, b->user_file) &&
-	       same_text(a->password_file, b->password_file);
+	const struct source_login *l = &t->login;
+	*ret_url_at = 0;
+	if (l->host)
+		return xasprintf("%s:%d %d%s %s %s %s %s", l->host, l->query_port, l->http_port,
+		                 l->https ? "s" : "", l->user_file ? l->user_file : "",
+		                 l->password_file ? l->password_file : "",
+		                 l->secret ? l->secret : "", l->secret_key ? l->secret_key : "");
+	const char *token = t->token_file ? t->token_file : t->token_later ? "@" : "";
+	*ret_url_at = strlen(token) + 1;
+	return xasprintf("%s\n%s", token, t->url);
 }
 
 /* Under the lock: the old one may be waiting for it, so it is joined at the end. */
-static void change_asker(struct source *s, struct entry *e)
+static void stop_asker(struct source *s, struct fe *f)
+{
+	if (!f->asker)
+		return;
+	source_asker_stop(f->asker);
+	vec_push(&s->leaving, f->asker);
+	f->asker = NULL;
+}
+
+static void start_asker(struct source *s, struct fe *f)
 {
 	struct err err = ERR_INIT;
-	if (e->asker) {
-		source_asker_stop(e->asker);
-		vec_push(&s->leaving, e->asker);
-		e->asker = NULL;
+	stop_asker(s, f);
+	if (source_asker_start(&f->login, s->tls, told, s, &f->asker, &err) < 0)
+		failed(s, f, &err);
+}
+
+/* Whether the backends are asked for as well: only while a pool is of them. */
+static void tell_roles(struct fe *f)
+{
+	bool be = false;
+	for (size_t i = 0; i < f->pools.n; i++)
+		be = be || f->pools.v[i]->target.role == SOURCE_BE;
+	if (f->asker)
+		source_asker_want(f->asker, be);
+}
+
+static struct fe *fe_new(struct source *s, char *name /* taken over */, size_t url_at,
+                         const struct source_target *t)
+{
+	struct fe *f = xcalloc(1, sizeof(*f));
+	f->name = name;
+	f->url = name + url_at;
+	f->token_file = dup_or_null(t->token_file);
+	f->token_later = t->token_later;
+	source_login_copy(&t->login, &f->login);
+	f->secret_wanted = f->login.host ? f->login.secret != NULL : t->token_later;
+	f->pools.v =
+		xcalloc(1, sizeof(f->pools.v[0])); /* most have one pool, and there are thousands */
+	f->pools.cap = 1;
+	map_put(s->fes, name, f);
+	return f;
+}
+
+static void leave_fe(struct source *s, struct entry *e)
+{
+	struct fe *f = e->fe;
+	if (!f)
+		return;
+	e->fe = NULL;
+	f->pools.v[e->at] = f->pools.v[--f->pools.n];
+	f->pools.v[e->at]->at = e->at;
+	if (f->pools.n) {
+		tell_roles(f);
+		return;
 	}
-	if (e->target.login.host &&
-	    source_asker_start(&e->target.login, s->tls, told, s, &e->asker, &err) < 0)
-		failed(s, e, &err);
+	(void)map_take(s->fes, f->name);
+	stop_asker(s, f);
+	f->gone = true;
+	if (f->busy)
+		vec_push(&s->retired, f);
+	else
+		fe_free(f);
+}
+
+static void join_fe(struct source *s, struct entry *e, const struct source_target *t)
+{
+	size_t url_at = 0;
+	char *name = fe_name(t, &url_at);
+	struct fe *f = map_get(s->fes, name);
+	if (f && f == e->fe) {
+		free(name);
+		return;
+	}
+	leave_fe(s, e);
+	bool is_new = !f;
+	if (f)
+		free(name);
+	else
+		f = fe_new(s, name, url_at, t);
+	e->fe = f;
+	e->at = f->pools.n;
+	vec_push(&f->pools, e);
+	/* Without its password there is no use in asking. */
+	if (is_new && f->login.host && !f->login.secret)
+		start_asker(s, f);
+	tell_roles(f);
 }
 
 void source_put(struct source *s, const struct source_target *t)
@@ -406,14 +509,9 @@ void source_put(struct source *s, const struct source_target *t)
 		e->key = xstrdup(key);
 		map_put(s->entries, key, e);
 	}
-	if (!e->target.url || strcmp(e->target.url, t->url) != 0)
-		e->next_ms = 0;
-	bool other = !same_login(&e->target.login, &t->login);
 	copy_target(t, &e->target);
-	if (other)
-		change_asker(s, e);
-	e->token_wanted = t->token_later && !e->token;
 	s->events.on_target(s->events.arg, key, &e->target);
+	join_fe(s, e, t);
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
@@ -421,17 +519,8 @@ void source_put(struct source *s, const struct source_target *t)
 static void retire(struct source *s, struct entry *e)
 {
 	s->events.on_gone(s->events.arg, e->key);
-	if (e->asker) {
-		source_asker_stop(e->asker);
-		vec_push(&s->leaving, e->asker);
-		e->asker = NULL;
-	}
-	if (!e->busy) {
-		entry_free(e);
-		return;
-	}
-	e->gone = true;
-	vec_push(&s->retired, e);
+	leave_fe(s, e);
+	entry_free(e);
 }
 
 void source_remove(struct source *s, const char *key)
@@ -443,34 +532,44 @@ void source_remove(struct source *s, const char *key)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
-/* ---- tokens from elsewhere -------------------------------------------------------------------- */
+/* ---- tokens and passwords from elsewhere ------------------------------------------------------ */
 
-void source_set_token(struct source *s, const char *key, struct str token)
+void source_set_secret(struct source *s, const char *key, struct str secret)
 {
 	(void)pthread_mutex_lock(&s->lock);
 	struct entry *e = map_get(s->entries, key);
-	if (e) {
-		mem_free_secret(e->token);
-		e->token = str_dup(token);
-		e->token_wanted = false;
-		e->next_ms = 0;
+	struct fe *f = e ? e->fe : NULL;
+	char **to = !f ? NULL : f->login.host ? &f->login.password : &f->token;
+	if (to) {
+		/* One that was refused is tried again at the asker's own, growing pauses. */
+		bool refused = f->asker && *to && str_eqs(secret, *to);
+		mem_free_secret(*to);
+		*to = str_dup(secret);
+		f->secret_wanted = refused;
+		f->next_ms = 0;
+		if (f->login.host && !refused) {
+			start_asker(s, f);
+			tell_roles(f);
+		}
 	}
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
-void source_tokens_wanted(struct source *s,
-                          void (*fn)(void *arg, const char *ns, const char *cluster,
-                                     const char *key),
-                          void *arg)
+void source_secrets_wanted(struct source *s, source_wanted fn, void *arg)
 {
 	size_t at = 0;
 	const char *key;
 	void *value;
+	int64_t now = clock_mono_ms();
 	(void)pthread_mutex_lock(&s->lock);
-	while (map_next(s->entries, &at, &key, &value)) {
-		const struct entry *e = value;
-		if (e->token_wanted)
-			fn(arg, e->target.ns, e->target.cluster, key);
+	while (map_next(s->fes, &at, &key, &value)) {
+		struct fe *f = value;
+		/* A password that is refused is looked at now and then: it may have been changed. */
+		if (!f->secret_wanted || (f->asker && now - f->secret_asked_ms < SOURCE_REFUSED_MS))
+			continue;
+		const struct entry *e = f->pools.v[0];
+		f->secret_asked_ms = now;
+		fn(arg, e->key, &e->target, f->login.secret, f->login.secret_key);
 	}
 	(void)pthread_mutex_unlock(&s->lock);
 }

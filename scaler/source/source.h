@@ -1,7 +1,7 @@
 /* Keeps one fresh snapshot per cluster: asks each FE's /api/roost/load twice a second; an FE of StarRocks' own, for
  * which the pool has a login, by SQL and /metrics (starrocks.h).
  *
- * One call is in flight per cluster, each with a deadline, all side by side on one thread: a cluster whose
+ * One call is in flight per FE, for all its pools, each with a deadline, all side by side on one thread: a cluster whose
  * FE is slow or gone delays no other. An FE that refuses our token or does not know the path is asked less
  * often.
  * Thread: source_put() and the like from any thread; the callbacks run on the source's own thread, one at
@@ -37,17 +37,20 @@ struct source_login { /* of an FE of StarRocks' own */
 	int query_port, http_port;
 	bool https;
 	char *user_file, *password_file; /* NULL: root, no password */
+	char *password;                  /* instead of a file */
+	char *secret, *secret_key;       /* source_set_secret() brings the password */
 };
 void source_login_copy(const struct source_login *from, struct source_login *to);
 void source_login_free(struct source_login *l);
 
 struct source_target {
 	char *ns, *cluster, *pool;
-	char *uid; /* of the StarRocksCluster; NULL: from a file */
-	char *url; /* of the load document */
+	enum source_role role; /* whose nodes the pool has */
+	char *uid;             /* of the StarRocksCluster; NULL: from a file */
+	char *url;             /* of the load document */
 	struct source_login login;
-	char *token_file; /* NULL: none, or given by source_set_token() */
-	bool token_later; /* source_set_token() will bring one */
+	char *token_file; /* NULL: none, or given by source_set_secret() */
+	bool token_later; /* source_set_secret() will bring one */
 	struct source_limits limits;
 };
 void source_target_free(struct source_target *t); /* what it points at */
@@ -72,12 +75,13 @@ void source_stop(struct source *s);
 void source_put(struct source *s, const struct source_target *t);
 void source_remove(struct source *s, const char *key);
 
-/* The token for a cluster's FE; and which clusters need one (again). fn runs under the source's lock. */
-void source_set_token(struct source *s, const char *key, struct str token);
-void source_tokens_wanted(struct source *s,
-                          void (*fn)(void *arg, const char *ns, const char *cluster,
-                                     const char *key),
-                          void *arg);
+/* The token or the password for a pool's FE; and which pools need one (again): one pool of each FE, and one
+ * whose password is refused every SOURCE_REFUSED_MS. secret, secret_key: where the password is; NULL: a token is
+ * wanted. fn runs under the lock. */
+void source_set_secret(struct source *s, const char *key, struct str secret);
+typedef void (*source_wanted)(void *arg, const char *key, const struct source_target *t,
+                              const char *secret, const char *secret_key);
+void source_secrets_wanted(struct source *s, source_wanted fn, void *arg);
 
 DEFINE_CLEANUP(struct source, source_stop)
 

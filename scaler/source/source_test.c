@@ -169,9 +169,9 @@ static void a_bad_config_names_the_field(void **state)
 static void a_cluster_becomes_a_target(void **state)
 {
 	(void)state;
-#define CR(meta, cn)                                              \
-	"{\"metadata\":{\"namespace\":\"ns\",\"name\":\"q\"" meta \
-	"},\"spec\":{\"starRocksCnSpec\":" cn "}}"
+#define CR(meta, cn)                                                           \
+	"{\"metadata\":{\"namespace\":\"ns\",\"name\":\"q\",\"annotations\":{" \
+	"\"roost.io/engine\":\"true\"}" meta "},\"spec\":{\"starRocksCnSpec\":" cn "}}"
 	static const struct {
 		const char *cr;
 		int rc;
@@ -195,7 +195,7 @@ static void a_cluster_becomes_a_target(void **state)
 		struct source_target t = { 0 };
 		struct err err = ERR_INIT;
 		assert_int_equal(data_json_parse(str_of(cases[i].cr), &cr, NULL), 0);
-		assert_int_equal(source_target_of_cr(cr, &t, &err), cases[i].rc);
+		assert_int_equal(source_target_of_cr(cr, SOURCE_CN, &t, &err), cases[i].rc);
 		if (i == 0) {
 			assert_string_equal(t.url,
 			                    "http://q-fe-service.ns.svc:8030/api/roost/load");
@@ -209,6 +209,80 @@ static void a_cluster_becomes_a_target(void **state)
 	}
 }
 
+/* StarRocks' own FE: where root's password comes from. */
+static void a_password_is_found_by_name(void **state)
+{
+	(void)state;
+#define SR(spec)                                                              \
+	"{\"metadata\":{\"namespace\":\"ns\",\"name\":\"q\"},\"spec\":{" spec \
+	"\"starRocksBeSpec\":{\"replicas\":3,\"roostAutoscaling\":{\"maxReplicas\":9}}}}"
+#define ENV(entry) \
+	"\"starRocksFeSpec\":{\"feEnvVars\":[{\"name\":\"A\",\"value\":\"b\"}," entry "]},"
+#define FROM(name, key)                                                             \
+	"{\"name\":\"MYSQL_PWD\",\"valueFrom\":{\"secretKeyRef\":{\"name\":\"" name \
+	"\",\"key\":\"" key "\"}}}"
+	static const struct {
+		const char *cr, *secret, *key, *password;
+	} cases[] = {
+		{ SR(""), NULL, NULL, NULL },
+		{ SR("\"rootPasswordSecret\":{\"name\":\"s\"},"), "s", "password", NULL },
+		{ SR("\"rootPasswordSecret\":{\"name\":\"s\",\"key\":\"k\"},"), "s", "k", NULL },
+		{ SR(ENV(FROM("t", "pw"))), "t", "pw", NULL },
+		{ SR("\"rootPasswordSecret\":{\"name\":\"s\"}," ENV(FROM("t", "pw"))), "s",
+		  "password", NULL },
+		{ SR(ENV("{\"name\":\"MYSQL_PWD\",\"value\":\"plain\"}")), NULL, NULL, "plain" },
+		/* No name that would lead elsewhere in the API. */
+		{ SR("\"rootPasswordSecret\":{\"name\":\"../x\"},"), NULL, NULL, NULL },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *cr = NULL;
+		struct source_target t = { 0 }, none = { 0 };
+		struct err err = ERR_INIT;
+		assert_int_equal(data_json_parse(str_of(cases[i].cr), &cr, &err), 0);
+		assert_int_equal(source_target_of_cr(cr, SOURCE_CN, &none, &err), SOURCE_NO_POOL);
+		assert_int_equal(source_target_of_cr(cr, SOURCE_BE, &t, &err), 0);
+		assert_string_equal(t.pool, "be");
+		assert_string_equal(t.login.host, "q-fe-service.ns.svc");
+		assert_int_equal(t.limits.replicas, 3);
+		const char *const found[] = { t.login.secret, t.login.secret_key,
+			                      t.login.password };
+		const char *const wanted[] = { cases[i].secret, cases[i].key, cases[i].password };
+		for (size_t k = 0; k < ARRAY_LEN(found); k++)
+			if (found[k] ? !wanted[k] || strcmp(found[k], wanted[k]) != 0
+			             : wanted[k] != NULL)
+				fail_msg("case %zu: %s", i, found[k] ? found[k] : "nothing");
+		source_target_free(&t);
+	}
+}
+
+static void backends_have_a_part_of_their_own(void **state)
+{
+	(void)state;
+	struct source_load l;
+	struct err err = ERR_INIT;
+	int rc = source_load_parse(
+		str_of("{\"v\":1,\"ts\":1,\"epoch\":5," FIELDS
+	               ",\"nodes\":[],\"be\":{\"pending\":4,\"oldest_wait_s\":1.5,"
+	               "\"required_slots\":9,\"running\":2,\"nodes\":[{\"id\":1,\"address\":\"b\","
+	               "\"slots\":4,\"running\":4,\"draining\":false,\"role\":\"be\"}]},"
+	               "\"service_time_s\":{\"p50\":0.5,\"p95\":2}}"),
+		&l, &err);
+	if (rc < 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(l.rc[SOURCE_CN], 0);
+	assert_int_equal(l.of[SOURCE_CN].pending, 7);
+	assert_int_equal(l.of[SOURCE_CN].nodes, 0);
+	assert_int_equal(l.rc[SOURCE_BE], 0);
+	assert_int_equal(l.of[SOURCE_BE].pending, 4);
+	assert_int_equal(l.of[SOURCE_BE].slots_asked, 9);
+	assert_int_equal(l.of[SOURCE_BE].nodes, 1);
+	assert_int_equal(l.of[SOURCE_BE].epoch, 5);
+	/* One that says nothing of them is unknown, not idle; the compute nodes are known all the same. */
+	assert_int_equal(source_load_parse(str_of(DOC(FIELDS, "")), &l, &err), 0);
+	assert_int_equal(l.rc[SOURCE_CN], 0);
+	assert_int_equal(l.rc[SOURCE_BE], -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,6 +291,8 @@ int main(void)
 		cmocka_unit_test(a_config_is_read),
 		cmocka_unit_test(a_bad_config_names_the_field),
 		cmocka_unit_test(a_cluster_becomes_a_target),
+		cmocka_unit_test(a_password_is_found_by_name),
+		cmocka_unit_test(backends_have_a_part_of_their_own),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,7 +73,9 @@ static int dial(struct source_starrocks *c, const char *host, int port, struct d
 	char *password = NULL;
 	hang_up(c);
 	int rc = read_secret(c->login.user_file, "root", &user, err);
-	if (rc == 0)
+	if (rc == 0 && c->login.password)
+		password = xstrdup(c->login.password);
+	else if (rc == 0)
 		rc = read_secret(c->login.password_file, "", &password, err);
 	struct mysqlc_address a = {
 		.host = host, .port = port, .user = user, .password = password
@@ -166,10 +168,21 @@ static int find_leader(struct source_starrocks *c, struct deadline by, int64_t *
 
 /* ---- a reading -------------------------------------------------------------------------------- */
 
-static int read_sql(struct source_starrocks *c, struct deadline by, struct source_snapshot *s,
+static int read_nodes(struct source_starrocks *c, const char *statement, struct deadline by,
+                      struct source_snapshot *s, struct err *err)
+{
+	_cleanup_mysqlc_result_ struct mysqlc_result nodes = { 0 };
+	int rc = ask_sql(c, statement, by, &nodes, err);
+	if (rc == 0)
+		rc = source_starrocks_nodes(&nodes, s, err);
+	return rc;
+}
+
+static int read_sql(struct source_starrocks *c, bool be, struct deadline by, struct source_load *l,
                     struct err *err)
 {
-	_cleanup_mysqlc_result_ struct mysqlc_result now = { 0 }, queries = { 0 }, nodes = { 0 };
+	_cleanup_mysqlc_result_ struct mysqlc_result now = { 0 }, queries = { 0 };
+	struct source_snapshot *s = &l->of[SOURCE_CN];
 	int64_t now_ms = 0;
 	int rc = ask_sql(c, "SELECT NOW() AS now", by, &now, err);
 	if (rc == 0 &&
@@ -178,16 +191,17 @@ static int read_sql(struct source_starrocks *c, struct deadline by, struct sourc
 	if (rc == 0)
 		rc = ask_sql(c, "SHOW RUNNING QUERIES", by, &queries, err);
 	if (rc == 0)
-		rc = ask_sql(c, "SHOW COMPUTE NODES", by, &nodes, err);
-	if (rc == 0)
 		rc = source_starrocks_queries(&queries, now_ms, s, err);
-	if (rc == 0)
-		rc = source_starrocks_nodes(&nodes, s, err);
 	s->ts = (double)now_ms;
+	l->of[SOURCE_BE] = *s; /* there is one queue */
+	if (rc == 0)
+		rc = read_nodes(c, "SHOW COMPUTE NODES", by, s, err);
+	if (rc == 0 && be)
+		rc = read_nodes(c, "SHOW BACKENDS", by, &l->of[SOURCE_BE], err);
 	return rc;
 }
 
-static int read_metrics(struct source_starrocks *c, struct deadline by, struct source_snapshot *s,
+static int read_metrics(struct source_starrocks *c, struct deadline by, struct source_load *l,
                         struct err *err)
 {
 	_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
@@ -196,25 +210,29 @@ static int read_metrics(struct source_starrocks *c, struct deadline by, struct s
 	struct http_call call = { .url = url, .by = by, .body_max = METRICS_MAX };
 	int rc = http_call(c->http, &call, &r, err);
 	if (rc == 0 && r.status != 200)
-		rc = err_set(err, -EACCES, "%s answered %d", url, r.status);
-	return rc < 0 ? rc
-	              : source_starrocks_metrics((struct str){ buf_cstr(&r.body), r.body.len }, s,
-	                                         err);
+		rc = err_set(err, -EPROTO, "%s answered %d", url, r.status);
+	for (int i = 0; i < SOURCE_ROLES && rc == 0; i++)
+		rc = source_starrocks_metrics((struct str){ buf_cstr(&r.body), r.body.len },
+		                              &l->of[i], err);
+	return rc;
 }
 
-int source_starrocks_ask(struct source_starrocks *c, struct deadline by,
-                         struct source_snapshot *ret, struct err *err)
+int source_starrocks_ask(struct source_starrocks *c, bool be, struct deadline by,
+                         struct source_load *ret, struct err *err)
 {
-	struct source_snapshot s = { 0 };
-	int rc = find_leader(c, by, &s.epoch, err);
+	struct source_load l = { 0 };
+	int rc = find_leader(c, by, &l.of[SOURCE_CN].epoch, err);
 	if (rc == 0)
-		rc = read_sql(c, by, &s, err);
+		rc = read_sql(c, be, by, &l, err);
 	if (rc == 0)
-		rc = read_metrics(c, by, &s, err);
+		rc = read_metrics(c, by, &l, err);
 	if (rc < 0) {
 		hang_up(c); /* what was half read, or whoever led us wrong, is not asked again */
 		return rc;
 	}
-	*ret = s;
+	if (!be)
+		l.rc[SOURCE_BE] =
+			err_set(&l.err[SOURCE_BE], -EAGAIN, "the backends were not asked for yet");
+	*ret = l;
 	return 0;
 }

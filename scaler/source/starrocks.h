@@ -1,7 +1,7 @@
 /* What an FE of StarRocks' own says about its load: its leader's queue and compute nodes by SQL, its metrics by HTTP.
  *
  * SHOW FRONTENDS finds the leader, who alone knows the queue; SHOW RUNNING QUERIES (3.1.4 and later) gives waiting and
- * running queries with their slots, SHOW COMPUTE NODES the nodes, /metrics the queue's length and the service time.
+ * running queries with their slots, SHOW COMPUTE NODES (and SHOW BACKENDS) the nodes, /metrics the queue's length and the service time.
  * One answer is one whole reading: a column, a row or a metric that is missing or no number makes all of it unknown.
  * A node's slots are its CpuCores unless the pool says slotsPerNode.
  * Thread: one conversation is one thread's; it blocks up to the deadline. */
@@ -17,9 +17,9 @@ struct source_starrocks;
 int source_starrocks_new(const struct source_login *login /* copied */, const struct http_tls *tls,
                          struct source_starrocks **ret, struct err *err);
 void source_starrocks_free(struct source_starrocks *c);
-/* -EACCES: the password was refused. */
-int source_starrocks_ask(struct source_starrocks *c, struct deadline by,
-                         struct source_snapshot *ret, struct err *err);
+/* be: the backends, too. -EACCES: the password was refused. */
+int source_starrocks_ask(struct source_starrocks *c, bool be, struct deadline by,
+                         struct source_load *ret, struct err *err);
 
 /* The parts of a reading, for tests: each adds to *s or refuses. */
 int source_starrocks_queries(const struct mysqlc_result *r, int64_t now_ms,

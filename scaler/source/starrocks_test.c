@@ -195,11 +195,12 @@ static void a_leader_is_not_followed_anywhere(void **state)
 	struct source_login login = { .host = host, .query_port = fake.port, .http_port = 1 };
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		_cleanup_(source_starrocks_freep) struct source_starrocks *c = NULL;
-		struct source_snapshot s;
+		struct source_load s;
 		struct err err = ERR_INIT;
 		leader_ip = bad[i];
 		assert_int_equal(source_starrocks_new(&login, NULL, &c, NULL), 0);
-		assert_int_equal(source_starrocks_ask(c, deadline_in(5000), &s, &err), -EINVAL);
+		assert_int_equal(source_starrocks_ask(c, false, deadline_in(5000), &s, &err),
+		                 -EINVAL);
 		if (!strstr(err.msg, "no usable address"))
 			fail_msg("%s: %s", bad[i], err.msg);
 	}

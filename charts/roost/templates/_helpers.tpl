@@ -83,6 +83,9 @@ capabilities: {drop: [ALL]}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
+{{- if .Values.scaler.secretNames }}
+  resourceNames: {{ toJson .Values.scaler.secretNames }}
+{{- end }}
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, create, patch]
