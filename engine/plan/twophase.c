@@ -336,8 +336,10 @@ static json_t *rows_final(struct phases *f)
 	}
 	json_t *last = ast_new_select(list, ast_new_table(PARTIAL), NULL);
 	json_t *modifiers = json_deep_copy(json_object_get(f->select, "modifiers"));
+	bool distinct = false;
 	json_array_foreach(modifiers, i, m)
 	{
+		distinct |= strcmp(ast_type(m), "DISTINCT_MODIFIER") == 0;
 		json_array_foreach(json_object_get(m, "orders"), n, e)
 		{
 			json_t *by = json_object_get(e, "expression");
@@ -349,6 +351,9 @@ static json_t *rows_final(struct phases *f)
 		}
 	}
 	json_object_set_new(last, "modifiers", modifiers ? modifiers : json_array());
+	/* A task's distinct rows, cut to the limit, may hold one value many times. */
+	if (distinct && k > 0)
+		(void)no(f, "DISTINCT is ordered by what is not selected");
 	return last;
 }
 
