@@ -73,6 +73,8 @@ DIALECT = [
     ("select k, count(p.k), count(r.k) from (select 1 k) p right join (select 2 k) r using (k) group by k", "select 2, 0, 1"),
     ("select p.* from (select 1 k, 2 v) p right join (select 3 k) r using (k)", "select null, null"),
     ("select count(*), max(d.year) from hollow h left join dates d on h.k = d.dk", "select 0, null"),
+    ("select d.year, count(d.dk) from dates d left join customer c on d.dk = c.ck and c.name like 'zz%' group by d.year having sum(d.dk) > 3 order by 1",
+     "select d.year, count(d.dk) from dates d group by d.year having sum(d.dk) > 3 order by 1"),
     ("select count(distinct ck, dk), count(distinct note, qty) from fact",
      "select count(distinct (ck, dk)), count(distinct case when note is not null and qty is not null then (note, qty) end) from fact"),
 ]

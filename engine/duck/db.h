@@ -42,7 +42,7 @@ int duck_set_memory(struct duck *d, int64_t bytes, struct err *err);
 struct duck_session {
 	struct duck *duck;
 	duckdb_connection con;
-	const char *optimizers;      /* disabled_optimizers of its plans; borrowed, "" for none */
+	const char *optimizers; /* disabled_optimizers besides our own; borrowed, "" for none */
 	atomic_bool open, cancelled; /* open: con may be interrupted from another thread */
 };
 int duck_session_open(struct duck *d, struct duck_session *s, struct err *err);
