@@ -14,6 +14,7 @@
 enum { RETRY_MS = 1000, RETRY_CAP_MS = 60000, TOKEN_CHECK_MS = 60000 };
 /* A look at a large cluster. */
 enum { POOL_BYTES = 384 * 1024 };
+enum { CAN_WAIT_MS = 700 };
 
 /* ---- records ---- */
 static void record_free(void *p)
@@ -242,6 +243,24 @@ static int carry_out(struct worker *w, const char *key, struct record *rec, json
 	return rc ? rc : status_rc;
 }
 
+/* After a start each object is applied once, since nobody knows whether it is as it was left. What is there already waits,
+ * so that a cluster that misses something need not wait for hundreds that do not. */
+static bool can_wait(struct record *rec, const json_t *plan)
+{
+	const json_t *writes = json_object_get(plan, "writes");
+	bool wait = !rec->looked && json_array_size(writes) > 0;
+	size_t i;
+	const json_t *write;
+	rec->looked = true;
+	json_array_foreach(writes, i, write)
+	{
+		const char *verb = data_get_str(write, "verb");
+		wait = wait && verb && strcmp(verb, "apply") == 0 &&
+		       !data_get_bool(write, "new", false);
+	}
+	return wait;
+}
+
 static bool nothing_new(struct worker *w, const char *key)
 {
 	struct observe_digest now = observe_store_digest(w->r->config.store, key);
@@ -269,6 +288,10 @@ static void one(struct worker *w, const char *key)
 	    reconcile_step(world, &r->config.options, &plan, &err) < 0) {
 		log_warn("cluster=%s %s", key, err.msg);
 		again(w, key, rec, 0);
+		return;
+	}
+	if (can_wait(rec, plan)) {
+		observe_queue_add(r->config.queue, key, CAN_WAIT_MS);
 		return;
 	}
 	int rc = carry_out(w, key, rec, world, &plan, &seen, &wait_ms);

@@ -16,6 +16,7 @@ struct record {          /* what is remembered of one cluster; lost at a restart
 	int64_t token_at_ms;
 	char *scaler_secret; /* the name of the Secret with the scaler's token that is known to exist */
 	unsigned failures;
+	bool looked;
 	/* What the last step saw that left nothing to do; cr 0: there is none. */
 	struct observe_digest seen;
 	json_t *events; /* those told lately, by digest (events.c) */
