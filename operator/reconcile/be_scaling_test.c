@@ -50,6 +50,9 @@ static void only_up(void **state)
 		bool careful = cases[i].scaling && strstr(cases[i].scaling, "false");
 		if (n != (careful ? 5 : cases[i].shall))
 			fail_msg("case %zu: %lld", i, (long long)n);
+		if (!careful && strstr(cases[i].status, "5") &&
+		    data_get_int(plan, "status.starRocksBeStatus.scaledTo", 0) < 5)
+			fail_msg("case %zu: what was added is forgotten", i);
 	}
 }
 
