@@ -37,10 +37,12 @@ def operators(cluster, namespace, folder):
         return started[-1]
 
     go.operators = started
-    yield go
-    for operator in started:
-        if operator.process.poll() is None:
-            operator.stop()
+    try:
+        yield go
+    finally:
+        for operator in started:
+            if operator.process.poll() is None:
+                operator.stop()
 
 
 def part(replicas=1, **more):
