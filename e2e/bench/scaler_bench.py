@@ -76,7 +76,7 @@ class Server:
         self.popen.wait(20)
 
 
-def nginx(folder, name, body, uri, core=None):
+def nginx(folder, name, body, uri, core=None, every_address=False):
     """nginx with one worker and one static file."""
     port, home = free_port(), folder / name.replace(" ", "-")
     file = home / "html" / uri.lstrip("/")
@@ -86,19 +86,24 @@ def nginx(folder, name, body, uri, core=None):
         f"daemon off; worker_processes 1; pid {home}/pid; error_log /dev/null;\nevents {{ worker_connections 20000; }}\n"
         f"http {{ access_log off; keepalive_requests 1000000000; default_type application/json; open_file_cache max=10;\n"
         f" client_body_temp_path {home}/t1; proxy_temp_path {home}/t2; fastcgi_temp_path {home}/t3; uwsgi_temp_path {home}/t4;"
-        f" scgi_temp_path {home}/t5;\n server {{ listen 127.0.0.1:{port}; root {home}/html; }} }}\n")
+        f" scgi_temp_path {home}/t5;\n server {{ listen {port if every_address else f'127.0.0.1:{port}'}; root {home}/html; }} }}\n")
     os.chmod(folder, 0o755)
     return Server(name, ["nginx", "-c", home / "nginx.conf", "-p", home], port, core)
 
 
-def scaler(folder, name, pools, fe_port, core=None):
+def scaler(folder, name, pools, fe_port, core=None, own_fes=False):
+    """own_fes: each pool has an address of its own in 127/8, so that no two share a call or a connection."""
     port, home = free_port(), folder / name.replace(" ", "-")
     home.mkdir()
     (home / "token").write_text("caller\n")
     (home / "config.json").write_text(json.dumps({"maxAge": "5s", "clusters": [
-        {"namespace": "ns", "name": f"c{i}", "fe": f"127.0.0.1:{fe_port}", "maxReplicas": 6, "slotsPerNode": 2} for i in range(pools)]}))
+        {"namespace": "ns", "name": f"c{i}", "fe": f"{address(i) if own_fes else '127.0.0.1'}:{fe_port}", "maxReplicas": 6, "slotsPerNode": 2} for i in range(pools)]}))
     return Server(name, [ROOT / "build/roost-scaler", "--config", home / "config.json", "--token-file", home / "token", "--listen",
                          f"127.0.0.1:{port}"], port, core)
+
+
+def address(i):
+    return f"127.1.{i >> 8}.{i & 255}"
 
 
 def load(server, connections, rate, seconds, uri=PATH):
@@ -237,25 +242,28 @@ def age_text(age):
     return f"p50 {at[0]}, p99 {at[1]}"
 
 
-def memory(folder, fe, rows, pools):
-    few = scaler(folder, "few", 10, fe.port)
-    time.sleep(5)
-    base = few.anon_kib()
-    age = ages(few, 10)
-    rows.append(("snapshot age with 10 pools", age_text(age)))
-    few.stop()
-    many = scaler(folder, "many", pools, fe.port)
-    say(f"{pools} pools")
+def many_pools(folder, name, fe, rows, pools, base, own_fes):
+    what = f"{pools:,} pools, " + ("each with an FE of its own" if own_fes else "one FE for all")
+    many = scaler(folder, name, pools, fe.port, own_fes=own_fes)
+    say(what)
     time.sleep(20)
     cpu = many.cpu_s()
     time.sleep(5)
     cpu, full = (many.cpu_s() - cpu) / 5, many.anon_kib()
-    rows.append(("RssAnon with 10 pools", f"{base / 1024:.2f} MiB"))
-    rows.append((f"RssAnon with {pools:,} pools", f"{full / 1024:.1f} MiB: {(full - base) / (pools - 10):.2f} KiB a pool"))
-    age = ages(many, pools)
-    rows.append((f"snapshot age with {pools:,} pools (one FE answers for all)",
-                 f"{age_text(age)}, at {cpu:.2f} cores"))
+    rows.append((f"RssAnon with {what}", f"{full / 1024:.1f} MiB: {(full - base) / (pools - 10):.2f} KiB a pool"))
+    rows.append((f"snapshot age with {what}", f"{age_text(ages(many, pools))}, at {cpu:.2f} cores"))
     many.stop()
+
+
+def memory(folder, fe, rows, pools):
+    few = scaler(folder, "few", 10, fe.port)
+    time.sleep(5)
+    base = few.anon_kib()
+    rows.append(("snapshot age with 10 pools", age_text(ages(few, 10))))
+    few.stop()
+    rows.append(("RssAnon with 10 pools", f"{base / 1024:.2f} MiB"))
+    many_pools(folder, "many", fe, rows, pools, base, False)
+    many_pools(folder, "own", fe, rows, pools, base, True)
 
 
 def main():
@@ -269,7 +277,7 @@ def main():
     subprocess.run(["go", "build", "-o", ROOT / "build/gotwin", "."], cwd=ROOT / "e2e/bench/gotwin", check=True,
                    env={**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=mod"})
     say("clients are built")
-    fe, rows = nginx(folder, "fe", LOAD, "/api/roost/load"), []
+    fe, rows = nginx(folder, "fe", LOAD, "/api/roost/load", every_address=True), []
     before = os.getloadavg()[0]
     server, still = throughput(folder, fe, args.seconds, rows)
     trouble(server, still, fe, args.seconds, rows)

@@ -74,7 +74,8 @@ static double mean_service_s(const struct source_snapshot *snap)
 static double growth(const struct demand *d, struct policy_state *s, int64_t now)
 {
 	double work_ms = fmin((double)d->waiting * d->service_s * 1000, 1e15);
-	double passed = (double)(now - s->last_ms) / (double)POLICY_GROWTH_MS;
+	/* A log may say that the last step came later: no time passed then. */
+	double passed = fmax(0, (double)(now - s->last_ms) / (double)POLICY_GROWTH_MS);
 	if (s->queued_ms < 0) /* the first look */
 		s->queued_ms = (int64_t)work_ms;
 	s->queued_ms += (int64_t)((work_ms - (double)s->queued_ms) * (1 - exp(-passed)));
