@@ -5,8 +5,15 @@ import copy
 import json
 import re
 import threading
+import time
 
 OPERATOR = re.compile(r"^operator")
+
+
+def is_well(pod):
+    """Ready, and not on its way out."""
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", []))
+    return ready and "deletionTimestamp" not in pod["metadata"]
 
 
 class Write:
@@ -15,7 +22,7 @@ class Write:
         self.identity, self.status, self.sent, self.answer = request.identity, reply.status, request.json(), reply.json()
         meta = (self.answer or {}).get("metadata") or {}
         self.name = request.name or meta.get("name")
-        self.created = reply.status == 201
+        self.created, self.at = reply.status == 201, time.monotonic()
         self.text = request.body.decode("utf-8", "replace")
 
     def __repr__(self):
@@ -31,9 +38,27 @@ class Oracle:
         self.replicas, self.secrets, self.owner_of, self.foreign, self.sets = {}, set(), {}, set(), {}
         self.refused = collections.Counter()
         self.lock = threading.Lock()
+        self.pods = lambda: []  # the pods as they are now, past the proxy
+        self.disruptions = 0
 
     def say(self, invariant, write, why):
         self.broken.append(f"{invariant}: {write!r}: {why}")
+
+    def about_to(self, request):
+        """I5, before the write is forwarded: a well pod of a group goes only while every other one is well."""
+        if not (request.verb == "DELETE" and request.plural == "pods" and OPERATOR.match(request.identity)):
+            return
+        pods = {p["metadata"]["name"]: p for p in self.pods()}
+        victim = pods.get(request.name)
+        if not victim or not is_well(victim):
+            return
+        group = victim["metadata"]["labels"].get("app.starrocks.ownerreference/name")
+        unwell = [n for n, p in pods.items() if n != request.name and not is_well(p)
+                  and p["metadata"]["labels"].get("app.starrocks.ownerreference/name") == group]
+        with self.lock:
+            self.disruptions += 1
+            if unwell:
+                self.broken.append(f"I5: pod {request.name} was ready and is deleted while {unwell} are not")
 
     def wrote(self, request, reply):
         if not 200 <= reply.status < 300:
@@ -45,6 +70,8 @@ class Oracle:
             if write.plural != "leases" and OPERATOR.match(write.identity):
                 for check in (self.destructive, self.shrinking, self.owners, self.generations, self.secrecy):
                     check(write)
+            # A soak makes a hundred thousand of them.
+            write.sent = write.answer = write.text = None
 
     # ---- the invariants ----
     def destructive(self, w):
@@ -98,9 +125,10 @@ class Oracle:
         for role, spec in (("fe", "starRocksFeSpec"), ("be", "starRocksBeSpec")):
             want = cr["spec"].get(spec)
             have = self.sets.get((w.namespace, f"{w.name}-{role}"))
-            if want and have and (have["replicas"] != want.get("replicas", 1)
-                                  or have["template"]["spec"]["containers"][0]["image"] != want["image"]):
-                self.say("I8", w, f"Ready, but {role} is {have['replicas']} x {have['template']['spec']['containers'][0]['image']}")
+            # A webhook may have put a registry of the house before the image.
+            image = have["template"]["spec"]["containers"][0]["image"] if have else ""
+            if want and have and (have["replicas"] != want.get("replicas", 1) or not f"/{image}".endswith(f"/{want['image']}")):
+                self.say("I8", w, f"Ready, but {role} is {have['replicas']} x {image}")
 
     def secrecy(self, w):
         """I9: a generated token appears nowhere but in its Secret."""
@@ -145,6 +173,9 @@ NOISE = {"uid", "resourceVersion", "creationTimestamp", "managedFields", "selfLi
 HASH = re.compile(r"(-(?:fe|be|cn|fe-proxy))-[bcdfghjklmnpqrstvwxz2456789]{5,10}(-[bcdfghjklmnpqrstvwxz2456789]{5})?\b")
 
 
+UID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+
+
 def normal(value, namespace):
     """The object without what differs between two undisturbed runs."""
     if isinstance(value, dict):
@@ -152,17 +183,23 @@ def normal(value, namespace):
     if isinstance(value, list):
         return [normal(v, namespace) for v in value]
     if isinstance(value, str):
-        return HASH.sub(r"\1-HASH", value.replace(namespace, "NS"))
+        return HASH.sub(r"\1-HASH", UID.sub("UID", value.replace(namespace, "NS")))
     return copy.copy(value)
 
 
-def end_state(plane, namespace, kinds="src,sts,deploy,svc,hpa,pdb,cm,secret"):
+KINDS = ("starrocksclusters", "statefulsets", "deployments", "services", "horizontalpodautoscalers", "poddisruptionbudgets",
+         "configmaps", "secrets")
+
+
+def end_state(api):
     """{"Kind/name": object} in normal form; Secrets by name only, their content is made anew in each run."""
-    out = {}
-    for o in json.loads(plane.kubectl("-n", namespace, "get", kinds, "-o", "json"))["items"]:
+    out, namespace = {}, api.namespace
+    for o in (o for plural in KINDS for o in api.items(plural)):
         if o["metadata"]["name"] == "kube-root-ca.crt":
             continue
         if o["kind"] == "Secret":
             o = {"kind": "Secret", "metadata": {"name": o["metadata"]["name"], "labels": o["metadata"].get("labels")}}
+        if o["kind"] == "HorizontalPodAutoscaler":
+            o.pop("status", None)  # its controller asks for metrics that nobody gives here, when it likes
         out[f"{o['kind']}/{o['metadata']['name']}"] = normal(o, namespace)
     return out

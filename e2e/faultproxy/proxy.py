@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+import os
 import re
 import socket
 import ssl
 import struct
 import subprocess
 import threading
+import time
 import urllib.parse
 
 from faultproxy.oracle import Oracle
 
 HEAD_MAX = 1 << 20
+IDLE_S = 5
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 
 class Request:
@@ -24,7 +28,7 @@ class Request:
         self.path, self.query = url.path, urllib.parse.parse_qs(url.query)
         part = re.match(r"/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/([^/]+)(?=/))?/([^/]+)(?:/([^/]+))?(?:/([^/]+))?$", self.path)
         self.namespace, self.plural, self.name, self.sub = part.groups() if part else (None, "", None, None)
-        self.verb = self.method
+        self.verb, self.status = self.method, None
         if self.method == "GET" and "watch" in self.query:
             self.verb = "WATCH"
         elif self.method == "GET" and not self.name:
@@ -72,18 +76,22 @@ class Exchange:
 
     async def forward(self):
         """The API server's answer, whole; a write that it accepted is logged."""
-        reader, writer = await self.proxy.ask(self.request)
+        if self.request.is_write:
+            await asyncio.to_thread(self.proxy.oracle.about_to, self.request)
+        reader, writer = await self.proxy.ask(self.request, keep=True)
         try:
             status, headers = await read_reply_head(reader)
             reply = Reply(status, headers, await read_body(reader, headers))
-        finally:
+        except BaseException:
             writer.close()
+            raise
+        self.proxy.keep(headers, reader, writer)
         if self.request.is_write:
             self.proxy.oracle.wrote(self.request, reply)
         return reply
 
     async def send(self, reply):
-        self.answered = True
+        self.answered, self.request.status = True, reply.status
         self.writer.write(head_of(reply, len(reply.body)) + reply.body)
         await self.writer.drain()
 
@@ -100,6 +108,8 @@ class Exchange:
             async for data in chunks_of(reader):
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
+                    if line.startswith(b'{"type":"ERROR"'):
+                        self.request.status = json.loads(line)["object"].get("code")
                     for out in await on_event(n, line) if on_event else [line]:
                         self.writer.write(b"%x\r\n%s\n\r\n" % (len(out) + 1, out))
                     n += 1
@@ -160,6 +170,14 @@ async def read_body(reader, headers):
     return await reader.readexactly(int(headers.get("content-length", 0)))
 
 
+def certificate(folder):
+    """cert.pem and key.pem for 127.0.0.1; a month old where libfaketime is, for clients whose clock goes after."""
+    past = {"LD_PRELOAD": FAKETIME, "FAKETIME": "-30d"} if os.path.exists(FAKETIME) else {}
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "365",
+                    "-subj", "/CN=fault proxy", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key.pem",
+                    "-out", folder / "cert.pem"], check=True, capture_output=True, env={**os.environ, **past})
+
+
 class Proxy:
     """`with Proxy(plane) as p: kubeconfig = p.gate("operator")`; rules with p.rule(...), gone with p.calm()."""
 
@@ -169,14 +187,12 @@ class Proxy:
         self.folder = plane.folder / f"proxy-{id(self)}"
         self.host, self.port = "127.0.0.1", plane.port
         self.up = ssl.create_default_context(cafile=plane.folder / "apiserver/apiserver.crt")
-        self.connections = set()
+        self.connections, self.idle = set(), []
 
     # ---- life ----
     def __enter__(self):
         self.folder.mkdir()
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                        "-subj", "/CN=fault proxy", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", self.folder / "key.pem",
-                        "-out", self.folder / "cert.pem"], check=True, capture_output=True)
+        certificate(self.folder)
         self.down = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.down.load_cert_chain(self.folder / "cert.pem", self.folder / "key.pem")
         self.down.set_alpn_protocols(["http/1.1"])
@@ -235,6 +251,7 @@ class Proxy:
                 request = Request(identity, method, target, headers, body)
                 self.requests.append(request)
                 await self.exchange(Exchange(self, request, reader, writer))
+                request.body = b""
         except Cut as cut:
             if cut.abrupt:
                 reset(writer)
@@ -256,9 +273,26 @@ class Proxy:
         else:
             await x.send(await x.forward())
 
-    async def ask(self, request):
-        reader, writer = await asyncio.open_connection(self.host, self.port, ssl=self.up, limit=HEAD_MAX * 64)
-        lines = [f"{request.method} {request.target} HTTP/1.1", f"Host: {self.host}:{self.port}", "Connection: close"]
+    def keep(self, headers, reader, writer):
+        """A connection whose answer was read whole serves the next request."""
+        if headers.get("connection", "").lower() == "close":
+            writer.close()
+        else:
+            self.idle.append((time.monotonic(), reader, writer))
+
+    async def connect(self):
+        """One that was idle for a while may be on its way out: a write must not be lost on it."""
+        while self.idle:
+            since, reader, writer = self.idle.pop()
+            if time.monotonic() - since < IDLE_S and not reader.at_eof() and not writer.is_closing():
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection(self.host, self.port, ssl=self.up, limit=HEAD_MAX * 64)
+
+    async def ask(self, request, keep=False):
+        reader, writer = await self.connect()
+        lines = [f"{request.method} {request.target} HTTP/1.1", f"Host: {self.host}:{self.port}",
+                 f"Connection: {'keep-alive' if keep else 'close'}"]
         lines += [f"{k}: {v}" for k, v in request.headers.items()
                   if k not in ("host", "connection", "content-length", "accept-encoding", "transfer-encoding", "expect")]
         lines.append(f"Content-Length: {len(request.body)}")

@@ -1,28 +1,31 @@
 """Mutated CRs (Acto's way): each leaf field of our CRD with primitive values, and semantic sequences.
 
 What the API server accepts, the operator must answer with a condition for that very generation and stay alive; putting
-the CR back must bring it back. Two lanes: every mutation through the pure step (`roost-operator replay`), and on a real
-control plane a sample of SAMPLE by ROOST_SEED, or all of them with ROOST_SOAK=1.
+the CR back must bring every object back to what it was. Two lanes: every mutation through the pure step
+(`roost-operator replay`), and on a real control plane a sample of SAMPLE by ROOST_SEED, or all of them with ROOST_SOAK=1.
 """
 
+import collections
 import concurrent.futures
 import copy
-import http.client
 import json
+import os
+import queue
 import random
-import ssl
+import re
 import subprocess
 import time
 
 import yaml
 
 from conftest import REPO, wait_until
-from fault_plane import SEED, SOAK, cluster_cr, scene
+from fault_plane import SEED, SOAK, Kept, cluster_cr, difference, normal, scene
 from operator_fixture import OPERATOR
 
 CRD = yaml.safe_load((REPO / "crds/starrocks.com_starrocksclusters.yaml").read_text())
 SPEC = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
 SAMPLE = 60
+JOBS = int(os.environ.get("ROOST_JOBS", "6"))
 VALUES = {
     "string": ["x", "", "../../etc/passwd\n{{a}}${b}", "y" * 300],
     "integer": [0, -1, 1, 2147483648],
@@ -148,103 +151,142 @@ def test_every_mutation_through_the_step():
 
 
 # ---- a real control plane ----
-class Api:
-    """One kept connection: kubectl is too slow for thousands of patches."""
+class Victim:
+    """One cluster that is mutated and put back; several stand side by side under one operator."""
 
-    def __init__(self, plane, namespace):
-        self.plane, self.path = plane, f"/apis/starrocks.com/v1/namespaces/{namespace}/starrocksclusters/c"
-        self.context = ssl.create_default_context(cafile=plane.folder / "apiserver/apiserver.crt")
-        self.connection = http.client.HTTPSConnection("127.0.0.1", plane.port, context=self.context, timeout=30)
+    WATCHED = ("statefulsets", "deployments", "services", "horizontalpodautoscalers", "poddisruptionbudgets", "configmaps")
 
-    def call(self, method, body=None):
-        headers = {"Authorization": f"Bearer {self.plane.token}", "Content-Type": "application/json"}
-        try:
-            self.connection.request(method, self.path, json.dumps(body) if body else None, headers)
-            answer = self.connection.getresponse()
-            return answer.status, json.loads(answer.read())
-        except (http.client.HTTPException, OSError):
-            self.connection.close()
-            raise
+    def __init__(self, s, name):
+        self.s, self.name, self.anew = s, name, 0
+        self.make()
+        self.good, self.baseline = self.cr()["spec"], self.objects()
+
+    def make(self):
+        self.s.apply(cluster_cr(self.s.namespace, self.name))
+        self.s.settle(self.name)
+
+    def cr(self):
+        return self.s.cr(self.name)
+
+    def objects(self):
+        """The specs of its objects, as two clusters may share them."""
+        out = {}
+        for plural in self.WATCHED:
+            for o in self.s.api.items(plural, f"app.starrocks.ownerreference%2Fname={self.name}"):
+                spec = normal({k: o.get(k) for k in ("spec", "data")}, self.s.namespace)
+                out[f"{o['kind']}/{o['metadata']['name']}"] = {**spec, "labels": o["metadata"].get("labels"),
+                                                             "annotations": user_annotations(o)}
+        return out
 
     def replace(self, spec):
         """(accepted, object or message)"""
+        path = self.s.api.path("starrocksclusters", self.name)
         for _ in range(50):
-            _, cr = self.call("GET")
-            status, answer = self.call("PUT", {**cr, "spec": copy.deepcopy(spec)})
+            _, cr = self.s.api.call("GET", path)
+            status, answer = self.s.api.call("PUT", path, {**cr, "spec": copy.deepcopy(spec)})
             if status != 409:
                 return status == 200, answer
         raise AssertionError("conflicts without end")
 
-    def observed(self, generation, timeout=60):
+    def observed(self, generation, timeout=90):
         """The CR once its status speaks of this generation."""
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            _, cr = self.call("GET")
+        def speaks():
+            cr = self.cr()
             status = cr.get("status", {})
-            if status.get("observedGeneration", 0) >= generation and status.get("conditions"):
-                return cr
-            time.sleep(0.02)
-        raise AssertionError(f"generation {generation} was not observed: {cr.get('status')}")
+            return cr if status.get("observedGeneration", 0) >= generation and status.get("conditions") else None
+        return wait_until(f"generation {generation} of {self.name} is observed", speaks, timeout, 0.05)
+
+    def mutate(self, specs):
+        """What became of it: refused, or the operator's own words."""
+        verdict = "refused"
+        for spec in specs:
+            accepted, answer = self.replace(spec)
+            if accepted:
+                conditions = self.observed(answer["metadata"]["generation"])["status"]["conditions"]
+                verdict = next((c["reason"] for c in conditions if c["type"] == "Degraded" and c["status"] == "True"), "taken")
+        assert self.s.alive(), "the operator died"
+        return verdict
+
+    def put_back(self):
+        """The good spec again, and every object as it was. Where a rule of the CRD forbids the way back (FE 1000 to 1), or where
+        only an FE could say that a pod may leave (there is none here), the cluster is made anew."""
+        accepted, answer = self.replace(self.good)
+        if not accepted:
+            assert answer["reason"] == "Invalid" and len(answer["message"]) > 80, answer
+            return self.again()
+        self.observed(answer["metadata"]["generation"])
+        left = []
+
+        def is_back():
+            left[:] = difference(self.objects(), self.baseline)
+            return not left or all(re.match(r"\.StatefulSet/[^.]+-(fe|be)\.spec\.replicas:", line) for line in left)
+        try:
+            wait_until("back", is_back, 120, 0.1)
+        except AssertionError:
+            raise AssertionError(f"put back, {self.name} is not what it was:\n" + "\n".join(left[:6])
+                                 + f"\n{self.cr().get('status', {}).get('conditions')}") from None
+        return self.again() if left else None
+
+    def again(self):
+        self.s.api.delete("starrocksclusters", self.name)
+        wait_until(f"{self.name} is gone", lambda: not self.cr() and not self.objects() and not self.s.api.items(
+            "pods", f"app.starrocks.ownerreference%2Fname+in+({','.join(f'{self.name}-{r}' for r in ('fe', 'be', 'cn'))})"), 180, 0.2)
+        for key in [k for k in self.s.oracle.replicas if k[1].startswith(f"{self.name}-")]:
+            del self.s.oracle.replicas[key]
+        self.make()
+        self.anew += 1
 
 
-def put_back(s, api, good, name):
-    """The good spec again. A rule of the CRD may refuse the way back (FE 1000 to 1): then the cluster is made anew."""
-    accepted, answer = api.replace(good)
-    if accepted:
-        return answer, False
-    assert answer["reason"] == "Invalid" and len(answer["message"]) > 80, f"{name}: {answer}"
-    s.plane.kubectl("-n", s.namespace, "delete", "src", "c", timeout=180)
-    wait_until("its objects are gone", lambda: not s.plane.kubectl("-n", s.namespace, "get", "sts,deploy,svc", "-o", "name"), 180)
-    s.apply({**cluster_cr(s.namespace), "spec": good})
-    s.oracle.replicas.clear()
-    return api.call("GET")[1], True
-
-
-def one(s, api, specs):
-    """What became of a mutation: refused, or the operator's own words."""
-    verdict = "refused"
-    for spec in specs:
-        accepted, answer = api.replace(spec)
-        if accepted:
-            cr = api.observed(answer["metadata"]["generation"])
-            verdict = next((c["reason"] for c in cr["status"]["conditions"] if c["type"] == "Degraded" and c["status"] == "True"), "taken")
-    assert s.alive(), "the operator died"
-    return verdict
+def user_annotations(o):
+    return {k: v for k, v in (o["metadata"].get("annotations") or {}).items() if not k.startswith("deployment.kubernetes.io/")}
 
 
 def chosen():
-    primitives, semantics = list(primitive()), list(semantic(30))
+    """(name, specs); the soak takes all of them in a random order, so that a part of it is a fair sample."""
+    primitives, semantics, pick = list(primitive()), list(semantic(30)), random.Random(SEED)
     if SOAK:
-        return primitives + semantics
-    pick = random.Random(SEED)
+        items = [(f"{i} {name}", specs) for i, (name, specs) in enumerate(primitives + semantics)]
+        return pick.sample(items, len(items))
     return pick.sample(primitives, SAMPLE - 12) + pick.sample(semantics, 12)
 
 
 def test_mutated_clusters_on_a_control_plane(kwok_plane, tmp_path):
+    """JOBS clusters side by side under one operator; in the soak what was done before with this program is not done again."""
+    kept, bad, began = Kept("mutations"), [], time.monotonic()
+    todo = queue.SimpleQueue()
+    items = chosen()
+    for item in items:
+        if item[0] not in kept.passed:
+            todo.put(item)
     with scene(kwok_plane, tmp_path) as s:
         s.start()
-        s.apply(cluster_cr(s.namespace))
-        s.settle()
-        api, seen, items, again = Api(kwok_plane, s.namespace), {}, chosen(), 0
-        good = s.cr()["spec"]
-        for i, (name, specs) in enumerate(items):
-            verdict = one(s, api, specs)
-            seen[verdict] = seen.get(verdict, 0) + 1
-            answer, anew = put_back(s, api, good, name)
-            again += anew
-            if verdict != "refused":
-                api.observed(answer["metadata"]["generation"])
-            if SOAK and i % 100 == 99:
-                recover(s, name)
-                print(f"{i + 1} of {len(items)}: {seen}", flush=True)
-        recover(s, "the last one")
-        print(f"{len(items)} of {len(mutations())} mutations on the control plane: {seen}; the operator lived, the good spec came back ({again} times by a new cluster, since a rule forbids the way back)")
-        assert sum(seen.values()) == len(items) and seen.get("refused", 0) < len(items)
 
+        def work(n):
+            v = Victim(s, f"m{n}")
+            while True:
+                try:
+                    name, specs = todo.get_nowait()
+                except queue.Empty:
+                    return v.anew
+                try:
+                    verdict = v.mutate(specs)
+                    if verdict != "refused":
+                        v.put_back()
+                    kept.add(name, verdict)
+                except AssertionError as error:
+                    bad.append(f"{name}: {error}")
+                    print(bad[-1], flush=True)
+                    if not s.alive():
+                        raise
+                    v.again()
+                if SOAK and len(kept.passed) % 200 == 0:
+                    print(f"[{time.monotonic() - began:.0f} s] {len(kept.passed)} of {len(items)} done, {len(bad)} bad", flush=True)
 
-def recover(s, name):
-    """Reverted, the cluster is what it was."""
-    def is_back():
-        be = s.plane.get("-n", s.namespace, "sts", "c-fe")["spec"]["template"]["spec"]["containers"][0]["image"]
-        return be == cluster_cr("x")["spec"]["starRocksFeSpec"]["image"]
-    wait_until(f"recovered after {name}", is_back, 120)
+        with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+            anew = sum(pool.map(work, range(JOBS)))
+        rss = int(next(line for line in open(f"/proc/{s.operator.process.pid}/status") if line.startswith("VmRSS")).split()[1])
+        verdicts = collections.Counter(kept.passed.values())
+        print(f"{len(kept.passed)} of {len(items)} mutations on the control plane ({len(mutations())} generated), {len(bad)} bad: "
+              f"{dict(verdicts.most_common())}; the operator lived (VmRSS {rss} kB), each cluster came back ({anew} times by a new one)")
+        assert not bad, "\n".join(bad[:10])
+        assert sum(verdicts.values()) == len(items) and verdicts["refused"] < len(items) and rss < 200 * 1024

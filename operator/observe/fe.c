@@ -61,9 +61,10 @@ static bool same_answer(const json_t *a, const json_t *b)
 	return true;
 }
 
+/* Kept on the monotonic clock. */
 static void stamp(const json_t *before, json_t *answer)
 {
-	int64_t now = clock_real_ms();
+	int64_t now = clock_mono_ms();
 	bool ok = data_get_bool(answer, "ok", false);
 	bool same_state = before && data_get_bool(before, "ok", false) == ok;
 	int64_t since = same_state ? data_get_int(before, "since_ms", now) : now;
@@ -235,11 +236,17 @@ void observe_fe_forget(struct observe_fe *o, const char *key)
 	pthread_mutex_unlock(&o->lock);
 }
 
+/* Its times are told by the wall clock as it is now: a clock that jumped makes no answer older or newer. */
 json_t *observe_fe_answer(struct observe_fe *o, const char *key)
 {
+	static const char *const times[] = { "at_ms", "since_ms" };
+	int64_t shift = clock_real_ms() - clock_mono_ms();
 	pthread_mutex_lock(&o->lock);
 	const struct task *t = map_get(o->tasks, key);
 	json_t *answer = t && t->answer ? json_deep_copy(t->answer) : NULL;
 	pthread_mutex_unlock(&o->lock);
+	for (size_t i = 0; answer && i < ARRAY_LEN(times); i++)
+		json_object_set_new(answer, times[i],
+		                    json_integer(data_get_int(answer, times[i], 0) + shift));
 	return answer;
 }

@@ -15,6 +15,7 @@ struct item {
 	 * list, so that no older answer revives it. */
 	char *text;
 	uint64_t version;
+	int64_t seen_ms;          /* when this came; monotonic */
 	uint64_t digest, lasting; /* of the text, and of the text without its status */
 	bool fe_ready;            /* a pod of an FE that is ready */
 	unsigned watch;
@@ -256,9 +257,10 @@ static enum news put(struct observe_store *s, const char *key, unsigned watch, j
 	if (old && version == old->version && (old->text == NULL) == deleted)
 		return NO_NEWS;
 	struct item *i = xcalloc(1, sizeof(*i));
-	i->watch = watch;
-	i->round = s->round[watch];
-	i->version = version;
+	*i = (struct item){ .watch = watch,
+		            .round = s->round[watch],
+		            .version = version,
+		            .seen_ms = clock_mono_ms() };
 	if (!deleted)
 		keep(i, object);
 	enum news news = news_of(id, old, i);
@@ -520,12 +522,12 @@ static void fill(const struct bucket *b, const struct item *cr, json_t *before, 
 		const struct item *i = value;
 		if (!i->text || i == cr)
 			continue;
-		json_t *o = kept(before, id, i);
-		o = o ? o : parsed(i);
-		if (strncmp(id, "Pod/", 4) == 0)
-			json_array_append_new(pods, o);
-		else
+		json_t *o = kept(before, id, i) ?: parsed(i);
+		int64_t seen = clock_real_ms() - clock_mono_ms() + i->seen_ms;
+		if (strncmp(id, "Pod/", 4) != 0)
 			json_object_set_new(objects, id, o);
+		else if (json_object_set_new(o, "seen_ms", json_integer(seen)) == 0)
+			json_array_append_new(pods, o);
 	}
 	json_object_set_new(world, "objects", objects);
 	json_object_set_new(world, "pods", pods);

@@ -208,10 +208,23 @@ static void renew(struct worker *w, const char *key, json_t *world, struct obser
 	seen->rest = now.rest;
 }
 
+static bool applies(const json_t *plan)
+{
+	size_t i;
+	const json_t *write;
+	json_array_foreach(json_object_get(plan, "writes"), i, write)
+	{
+		if (strcmp(data_get_str(write, "verb"), "apply") == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Writes, then the status of what they led to: a refused write shows in this very round, and an object that was
  * just changed is not taken for a settled one. */
 static int carry_out(struct worker *w, const char *key, struct record *rec, json_t *world,
-                     json_t **plan, struct observe_digest *seen, int64_t *ret_wait_ms)
+                     json_t **plan, struct observe_digest *seen, bool *ret_more,
+                     int64_t *ret_wait_ms)
 {
 	_cleanup_json_ json_t *before = rec->problem ? json_incref(rec->problem) : NULL;
 	struct err err = ERR_INIT;
@@ -235,6 +248,15 @@ static int carry_out(struct worker *w, const char *key, struct record *rec, json
 		/* What it would write besides is for the next look. */
 		if (!second || json_array_size(json_object_get(second, "writes")) > 0)
 			*seen = (struct observe_digest){ 0 };
+		/* What these writes set free (the next role of an upgrade) has yet to come: not settled. */
+		if (rc == 0 && applies(*plan)) {
+			json_object_set_new(world, "unwritten", json_true());
+			*ret_more = true;
+			if (reconcile_step(world, &w->r->config.options, &second, &err) == 0) {
+				json_decref(*plan);
+				*plan = second;
+			}
+		}
 	}
 	int status_rc = reconcile_write_status(w, world, json_object_get(*plan, "status"), seen,
 	                                       ret_wait_ms);
@@ -294,14 +316,15 @@ static void one(struct worker *w, const char *key)
 		observe_queue_add(r->config.queue, key, CAN_WAIT_MS);
 		return;
 	}
-	int rc = carry_out(w, key, rec, world, &plan, &seen, &wait_ms);
+	bool more = false;
+	int rc = carry_out(w, key, rec, world, &plan, &seen, &more, &wait_ms);
 	if (rc)
 		again(w, key, rec, wait_ms);
 	else
 		rec->failures = 0;
 	if (!rc)
 		rec->seen = seen;
-	int64_t requeue = data_get_int(plan, "requeue_ms", 0);
+	int64_t requeue = more ? 1 : data_get_int(plan, "requeue_ms", 0);
 	if (!rc && requeue > 0)
 		observe_queue_add(r->config.queue, key, requeue);
 	if (target && json_object_get(plan, "want"))

@@ -132,10 +132,11 @@ void reconcile_delete(struct step *s, const char *kind, const json_t *live)
 }
 
 /* ---- objects ---- */
-static bool up_to_date(const struct step *s, const char *key, const json_t *desired,
-                       const json_t *live)
+bool reconcile_up_to_date(const struct step *s, const json_t *desired, const json_t *live)
 {
 	char digest[17], live_digest[17];
+	autofree char *key = xasprintf("%s/%s", data_get_str(desired, "kind"),
+	                               data_get_str(desired, "metadata.name"));
 	const json_t *applied = json_object_get(json_object_get(s->world, "applied"), key);
 	const char *was = data_get_str(applied, "desired");
 	const char *was_live = data_get_str(applied, "live");
@@ -185,7 +186,6 @@ void reconcile_want_as(struct step *s, enum render_object what, const struct ren
 			name);
 		return;
 	}
-	autofree char *key = xasprintf("%s/%s", kind, name);
 	bool upstreams = data_get_bool(live, "upstream", false);
 	enum model_role role = set_role(what);
 	if (ignored(live))
@@ -198,7 +198,7 @@ void reconcile_want_as(struct step *s, enum render_object what, const struct ren
 		json_array_append_new(s->writes, json_pack("{s:s, s:s, s:s, s:s*}", "verb", "adopt",
 		                                           "kind", kind, "name", name, "uid",
 		                                           data_get_str(live, "metadata.uid")));
-	if (held || (!upstreams && up_to_date(s, key, desired, live)))
+	if (held || (!upstreams && reconcile_up_to_date(s, desired, live)))
 		return;
 	json_t *write = json_pack("{s:s, s:s, s:s}", "verb", "apply", "kind", kind, "name", name);
 	json_object_set_new(write, "object", TAKE_PTR(desired));

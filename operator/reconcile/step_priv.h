@@ -149,6 +149,8 @@ void reconcile_members_status(struct step *s, json_t *status);
 /* <0, 0, >0 by the tags' leading numbers; 0 as well when one has none. */
 int reconcile_version_cmp(const char *a, const char *b);
 bool reconcile_template_differs(const json_t *desired, const json_t *live);
+/* Whether just this was applied last, and what the server made of it is there. */
+bool reconcile_up_to_date(const struct step *s, const json_t *desired, const json_t *live);
 /* The pod's number in the role's StatefulSet; -1: it is none of its pods. */
 int64_t reconcile_ordinal(const struct step *s, enum model_role role, const json_t *pod);
 /* Which role's change waits for which (before the roles are planned). */

@@ -10,7 +10,7 @@
 #include "operator/reconcile/run_priv.h"
 #include "operator/reconcile/step.h"
 
-enum { TOKEN_BYTES = 32, LATER_MS = 1000 };
+enum { TOKEN_BYTES = 32, LATER_MS = 1000, TELL_AFTER = 3 };
 
 static const struct kube_kind *kind_of(const char *kind)
 {
@@ -59,6 +59,9 @@ static int judge(struct worker *w, struct record *rec, int rc, const struct err 
 	default:
 		*ret_wait_ms = asked > LATER_MS ? asked : LATER_MS;
 		log_debug("write later: %s", err->msg);
+		/* What passes by itself is not told; a webhook or a store that goes on refusing is. */
+		if (rec->failures >= TELL_AFTER)
+			problem(rec, "WriteFails", err->msg);
 		return WRITE_LATER;
 	}
 	observe_metric_add(OBSERVE_WRITES_REFUSED, 1);
@@ -114,22 +117,44 @@ static int apply_any(struct worker *w, const struct kube_ref *ref, const json_t 
 	return kube_apply(w->kube, ref, RECONCILE_MANAGER, object, ret, err);
 }
 
+/* The image of the container that a set is named after, or of whatever is called so in the answer. */
+static const char *image_of(const json_t *object, const char *container)
+{
+	size_t i;
+	const json_t *c;
+	json_array_foreach(data_get(object, "spec.template.spec.containers"), i, c)
+	{
+		const char *name = data_get_str(c, "name");
+		if (container && name && strcmp(name, container) == 0)
+			return data_get_str(c, "image");
+	}
+	return NULL;
+}
+
+/* What was asked for and what the server made of it, as digests; and the image where a webhook changed it. */
+static json_t *remembered(const json_t *object, const json_t *live)
+{
+	char desired_digest[17], live_digest[17];
+	const char *main = data_get_str(object, "spec.template.spec.containers.0.name");
+	const char *asked = image_of(object, main), *got = image_of(live, main);
+	bool same = !asked || !got || strcmp(asked, got) == 0;
+	reconcile_desired_digest(object, desired_digest);
+	reconcile_live_digest(object, live, live_digest);
+	return json_pack("{s:s, s:s, s:s*, s:s*}", "desired", desired_digest, "live", live_digest,
+	                 "asked", same ? NULL : asked, "got", same ? NULL : got);
+}
+
 static int apply(struct worker *w, struct record *rec, const struct kube_ref *ref,
                  const json_t *world, const json_t *write, struct err *err)
 {
 	const json_t *object = json_object_get(write, "object");
 	_cleanup_json_ json_t *live = NULL;
-	char desired_digest[17], live_digest[17];
 	int rc = apply_any(w, ref, world, write, &live, err);
 	if (rc != 0)
 		return rc;
 	observe_metric_add(OBSERVE_WRITES_APPLY, 1);
-	reconcile_desired_digest(object, desired_digest);
-	reconcile_live_digest(object, live, live_digest);
 	autofree char *key = xasprintf("%s/%s", ref->kind->kind, ref->name);
-	json_object_set_new(
-		rec->applied, key,
-		json_pack("{s:s, s:s}", "desired", desired_digest, "live", live_digest));
+	json_object_set_new(rec->applied, key, remembered(object, live));
 	observe_store_wrote(w->r->config.store,
 	                    observe_watch_of(w->r->config.watches, ref->kind, ref->ns), live);
 	return 0;
