@@ -11,8 +11,7 @@
 #include "operator/model/cluster.h"
 
 struct item {
-	/* Compact JSON, a sixth of what the parsed value takes, without the version. NULL: deleted; kept until the next
-	 * list, so that no older answer revives it. */
+	/* Compact JSON without the version. NULL: deleted; kept until the next list: no older answer revives it. */
 	char *text;
 	uint64_t version;
 	int64_t seen_ms;          /* when this came; monotonic */
@@ -257,10 +256,9 @@ static enum news put(struct observe_store *s, const char *key, unsigned watch, j
 	if (old && version == old->version && (old->text == NULL) == deleted)
 		return NO_NEWS;
 	struct item *i = xcalloc(1, sizeof(*i));
-	*i = (struct item){ .watch = watch,
-		            .round = s->round[watch],
-		            .version = version,
-		            .seen_ms = clock_mono_ms() };
+	i->watch = watch;
+	i->round = s->round[watch];
+	i->version = version, i->seen_ms = clock_mono_ms();
 	if (!deleted)
 		keep(i, object);
 	enum news news = news_of(id, old, i);
