@@ -171,6 +171,7 @@ def write(out, result, lines, answered, failed):
             f"`make bench PART=keda`. {os.cpu_count()} cores, load average {os.getloadavg()[0]:.0f} at the end. FE, compute nodes, scaler, operator, KEDA "
             "2.21 and Kubernetes 1.34 as processes; instead of a kubelet, a process for each replica of the StarRocksCluster: no image, "
             "no scheduling. Zero nodes, one query waits: until its answer.", "",
+            "The same with a kubelet, images and pods: [kubelet.md](kubelet.md).", "",
             "| scaled by | median s | worst s | rounds |", "|---|---|---|---|"]
     for name, took in result.items():
         text.append(f"| {name} | {statistics.median(took):.1f} | {max(took):.1f} | {len(took)} |")

@@ -189,15 +189,23 @@ def images():
     run(TOOLS / "image", "engine", "operator", "minio", timeout=1800)
 
 
-def helm_roost(*settings):
+def helm_roost():
     """The operator and the scaler as a user installs them."""
     run(TOOLS / "helm", "upgrade", "--install", "roost", REPO / "charts/roost", "--namespace", "roost-system", "--create-namespace",
-        "--take-ownership", "--wait", "--timeout", "180s", *settings, timeout=240)
+        "--take-ownership", "--wait", "--timeout", "180s", timeout=240)
 
 
-def helm_gone(cluster):
-    run(TOOLS / "helm", "uninstall", "roost", "--namespace", "roost-system", "--wait", timeout=180, check=False)
-    cluster.kubectl("delete", "namespace", "roost-system", "--wait=true", check=False, timeout=180)
+@contextlib.contextmanager
+def roost(cluster):
+    """Installed from the chart; gone at the end unless it was there before, since other tests run an operator of their own."""
+    was = cluster.kubectl("-n", "roost-system", "get", "deployment", "roost-operator", "--ignore-not-found")
+    if not was:
+        images()
+        helm_roost()
+    yield
+    if not was:
+        run(TOOLS / "helm", "uninstall", "roost", "--namespace", "roost-system", "--wait", timeout=180, check=False)
+        cluster.kubectl("delete", "namespace", "roost-system", "--wait=true", check=False, timeout=180)
 
 
 class Scaler:

@@ -5,7 +5,7 @@ Kubernetes. Left out where KEDA is not built (10 minutes cold); ROOST_SOAK=1 bui
 import pytest
 
 from conftest import TOOLS, run, wait_until
-from kubelet_fixture import Quick, Scaler, helm_gone, helm_roost, images, is_built, timeline
+from kubelet_fixture import Quick, Scaler, is_built, roost, timeline
 
 SCALING = {"minReplicas": 0, "maxReplicas": 3, "slotsPerNode": 2, "waitTargetSeconds": 1, "scaleInWindowSeconds": 5,
            "keda": {"cooldownSeconds": 5}}
@@ -18,9 +18,7 @@ def test_keda_scales_our_cluster_from_none_to_many_and_back(cluster, namespace):
     if not is_built("keda-operator", "keda-adapter"):
         pytest.skip("keda-operator and keda-adapter not built (e2e/cluster/build-bin, 10 min; ROOST_SOAK=1 does)")
     run(TOOLS / "up", "--with", "keda", timeout=2400)
-    images()
-    helm_roost()
-    try:
+    with roost(cluster):
         quick = Quick(cluster, namespace, {"roostAutoscaling": SCALING})
         quick.start()
         wait_until("KEDA's HPA follows the cluster", lambda: cluster.get("-n", namespace, "hpa")["items"], 120)
@@ -34,6 +32,4 @@ def test_keda_scales_our_cluster_from_none_to_many_and_back(cluster, namespace):
         assert rows[-1][1:5] == (0, 0, 0, 0), "it did not go back"
         scaled = cluster.get("-n", namespace, "scaledobject", "quickstart-cn")
         assert {c["type"]: c["status"] for c in scaled["status"]["conditions"]}["Ready"] == "True"
-    finally:
-        cluster.kubectl("-n", namespace, "delete", "src", "--all", "--wait=true", check=False, timeout=180)
-        helm_gone(cluster)
+        cluster.kubectl("-n", namespace, "delete", "src", "--all", "--wait=true", timeout=180)

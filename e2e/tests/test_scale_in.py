@@ -21,7 +21,7 @@ QUERIES = [
     "SELECT count(*), sum((a.k * b.k) % 7) FROM d.f a JOIN d.f b ON a.g = b.g WHERE a.k < 9000",
 ]
 SCALE_INS = int(os.environ.get("ROOST_SCALE_INS", rounds(6, 1000)))
-AT_ONCE = 2
+AT_ONCE = rounds(2, 10)
 
 
 @pytest.fixture(scope="module")
