@@ -122,6 +122,16 @@ def plane():
         yield p
 
 
+@pytest.fixture(scope="module")
+def plane_of_doubles():
+    """A control plane for the module where Services have addresses that doubles of the FE listen on, with our CRDs."""
+    from double_fixture import double_plane
+
+    with double_plane() as p:
+        p.crds()
+        yield p
+
+
 @pytest.fixture(scope="session")
 def kwok_plane():
     """The same with the scheduler, kwok and one large fake node."""

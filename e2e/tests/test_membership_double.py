@@ -7,14 +7,7 @@ import random
 import pytest
 
 from conftest import wait_until
-from double_fixture import double_plane, world
-
-
-@pytest.fixture(scope="module")
-def plane_of_doubles():
-    with double_plane() as p:
-        p.crds()
-        yield p
+from double_fixture import world
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from conftest import wait_until
-from double_fixture import World, double_plane
+from double_fixture import World
 from fault_plane import SOAK, cluster_cr, sample, scene
 
 LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
@@ -66,13 +66,6 @@ def test_a_clock_that_jumps(kwok_plane, tmp_path, monkeypatch):
             s.quiet()
         assert all(o.process.poll() is None for o in s.started)
         assert {w.identity for w in s.own_writes()} == {"operator-a"}
-
-
-@pytest.fixture(scope="module")
-def plane_of_doubles():
-    with double_plane() as p:
-        p.crds()
-        yield p
 
 
 @pytest.mark.parametrize("offset", sample(["-5h", "+5h"], 1))

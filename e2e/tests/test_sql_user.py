@@ -6,17 +6,10 @@ import json
 import pytest
 
 from conftest import wait_until
-from double_fixture import double_plane, world
+from double_fixture import world
 from test_membership_double import statements
 
 USER = "roost_operator"
-
-
-@pytest.fixture(scope="module")
-def plane_of_doubles():
-    with double_plane() as p:
-        p.crds()
-        yield p
 
 
 @pytest.fixture

@@ -13,17 +13,10 @@ import pytest
 
 import operator_fixture
 from conftest import wait_until
-from double_fixture import double_plane, world
+from double_fixture import world
 from scaler_double import certificates
 
 TURN = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def plane_of_doubles():
-    with double_plane() as p:
-        p.crds()
-        yield p
 
 
 @pytest.fixture

@@ -198,18 +198,24 @@ static bool grant(struct admit *a, struct admit_ticket *t)
 	return true;
 }
 
+/* Whether there is any node of each kind that it wants. */
+static bool is_possible(const struct admit *a, const struct admit_ticket *t)
+{
+	return (t->want[BE] == 0 || a->alive[BE] > 0) && (t->want[CN] == 0 || a->alive[CN] > 0);
+}
+
 /* What it waits for is not for those behind it: its backends, and every compute node, since any will do. One that needs
  * a kind of which there is nothing at all keeps nothing of the other from them. */
 static void block_for(struct admit *a, const struct admit_ticket *t)
 {
-	bool possible =
-		(t->want[BE] == 0 || a->alive[BE] > 0) && (t->want[CN] == 0 || a->alive[CN] > 0);
-	for (int i = 0; i < t->want[BE] && possible; i++) {
+	if (!is_possible(a, t))
+		return;
+	for (int i = 0; i < t->want[BE]; i++) {
 		struct slots *n = find(a, t->be[i]);
 		if (n)
 			block(a, n);
 	}
-	for (size_t i = 0; i < a->nodes.n && possible && t->want[CN] > 0; i++) {
+	for (size_t i = 0; i < a->nodes.n && t->want[CN] > 0; i++) {
 		if (a->nodes.v[i]->kind == CN)
 			block(a, a->nodes.v[i]);
 	}
@@ -224,9 +230,7 @@ static void dispatch(struct admit *a)
 	memset(a->blocked, 0, sizeof(a->blocked));
 	for (struct admit_ticket *t = a->pending.first; t; t = next) {
 		next = t->next;
-		bool possible = (t->want[BE] == 0 || a->alive[BE] > 0) &&
-		                (t->want[CN] == 0 || a->alive[CN] > 0);
-		if (!possible || !grant(a, t))
+		if (!is_possible(a, t) || !grant(a, t))
 			block_for(a, t);
 		if (a->blocked[BE] == a->alive[BE] && a->blocked[CN] == a->alive[CN])
 			return;

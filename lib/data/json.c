@@ -153,6 +153,18 @@ double data_get_num(const json_t *root, const char *path, double absent)
 	return json_is_number(j) ? json_number_value(j) : absent;
 }
 
+bool data_has(const json_t *array, const char *text)
+{
+	size_t i;
+	const json_t *one;
+	json_array_foreach((json_t *)(uintptr_t)array, i, one)
+	{
+		if (json_is_string(one) && strcmp(json_string_value(one), text) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int set_last(json_t *at, const char *part, json_t *value)
 {
 	uint64_t index = 0;

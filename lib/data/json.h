@@ -36,6 +36,7 @@ int64_t data_get_int(const json_t *root, const char *path,
                      int64_t absent); /* absent unless an integer */
 bool data_get_bool(const json_t *root, const char *path, bool absent);
 double data_get_num(const json_t *root, const char *path, double absent);
+bool data_has(const json_t *array, const char *text); /* whether one of its strings is text */
 /* Sets, making objects on the way; steals value, also on failure. Parts of digits step into array
  * elements that exist. -EINVAL when another step is not an object. */
 int data_set(json_t *root, const char *path, json_t *value);

@@ -90,6 +90,10 @@ static void paths(void **state)
 	assert_int_equal(data_get_int(j, "a.b.0.c", -1), 7);
 	assert_string_equal(data_get_str(j, "a.b.1.c\\.d"), "x");
 	assert_true(data_get_bool(j, "5", false));
+	_cleanup_json_ json_t *names = json_pack("[s, i]", "a", 1);
+	assert_true(data_has(names, "a"));
+	assert_false(data_has(names, "1"));
+	assert_false(data_has(NULL, "a"));
 	assert_true(data_get_num(j, "n", 0) > 1.4);
 	assert_int_equal(data_get_int(j, "n", -1), -1);
 	assert_null(data_get(j, "a.b.2"));

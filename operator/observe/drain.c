@@ -4,12 +4,11 @@
 #include <string.h>
 
 #include "lib/base/log.h"
-#include "lib/data/base64.h"
 #include "lib/data/json.h"
 #include "operator/observe/ask_priv.h"
 #include "operator/observe/metrics.h"
 
-enum { CALL_MS = 1000, TOKEN_MAX = 4096, URL_MAX = 64 * 1024 };
+enum { CALL_MS = 1000, URL_MAX = 64 * 1024 };
 
 int64_t observe_cached_bytes(const char *text)
 {
@@ -29,17 +28,9 @@ int64_t observe_cached_bytes(const char *text)
 static char *token_of(struct ask *a)
 {
 	autofree char *name = xasprintf("%s-roost-token", data_get_str(a->target, "name"));
-	struct kube_ref ref = { &KUBE_SECRET, data_get_str(a->target, "ns"), name, NULL };
-	_cleanup_json_ json_t *secret = NULL;
-	_cleanup_buf_ struct buf out = BUF_INIT(TOKEN_MAX);
-	struct err err = ERR_INIT;
-	const char *text = kube_get(a->kube, &ref, &secret, &err) == 0
-	                           ? data_get_str(secret, "data.token")
-	                           : NULL;
-	if (!text || data_base64_decode(str_of(text), &out) < 0)
-		return NULL;
-	char *token = str_dup(str_trim(str_of(buf_cstr(&out))));
-	explicit_bzero(out.p, out.cap);
+	char *secret = observe_secret(a, name, "token");
+	char *token = secret ? str_dup(str_trim(str_of(secret))) : NULL;
+	mem_free_secret(secret);
 	return token;
 }
 

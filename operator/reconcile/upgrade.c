@@ -370,10 +370,11 @@ static bool ours_to_roll(const struct model_part *p)
 /* What differs although it was applied was changed on its way in, by a webhook: that is not ours to change again. */
 static bool template_differs(const struct step *s, const json_t *desired, const json_t *live)
 {
+	if (!reconcile_template_differs(desired, live))
+		return false;
 	_cleanup_json_ json_t *by_hand = json_deep_copy(desired);
 	data_set(by_hand, "spec.updateStrategy", json_pack("{s:s}", "type", "OnDelete"));
-	return reconcile_template_differs(desired, live) &&
-	       !reconcile_up_to_date(s, by_hand, live) && !reconcile_up_to_date(s, desired, live);
+	return !reconcile_up_to_date(s, by_hand, live) && !reconcile_up_to_date(s, desired, live);
 }
 
 static void choose_strategy(struct step *s, enum model_role role, const json_t *live,

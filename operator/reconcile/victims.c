@@ -95,18 +95,6 @@ static const json_t *chosen_before(const struct step *s)
 	return data_get(s->m->cr, "status.starRocksCnStatus.drain.pods");
 }
 
-static bool is_listed(const json_t *names, const char *name)
-{
-	size_t i;
-	const json_t *n;
-	json_array_foreach((json_t *)(uintptr_t)names, i, n)
-	{
-		if (json_is_string(n) && strcmp(json_string_value(n), name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Those that are there and not on their way out, the cheapest first. */
 static struct candidate *candidates(const struct step *s, const json_t *fe, size_t *ret_n)
 {
@@ -125,7 +113,7 @@ static struct candidate *candidates(const struct step *s, const json_t *fe, size
 			                   .ip = ip,
 			                   .row = ip ? row_at(fe, ip) : NULL,
 			                   .serves = reconcile_pod_ready(pod),
-			                   .chosen_before = is_listed(chosen_before(s), name) };
+			                   .chosen_before = data_has(chosen_before(s), name) };
 		c[n].cost = cost_of(&c[n]);
 		n++;
 	}

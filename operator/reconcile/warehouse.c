@@ -48,18 +48,6 @@ static void finalizer(struct step *s, const char *kind, const json_t *object, co
 }
 
 /* ---- may it be there? ---- */
-static bool listed(const json_t *names, const char *name)
-{
-	size_t i;
-	const json_t *n;
-	json_array_foreach((json_t *)(uintptr_t)names, i, n)
-	{
-		if (json_is_string(n) && strcmp(json_string_value(n), name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Whether anything may be written. What runs already is left alone when it may not. */
 static bool admitted(struct step *s)
 {
@@ -70,7 +58,7 @@ static bool admitted(struct step *s)
 		reconcile_trouble(s, "ClusterMissing", "StarRocksCluster %s/%s does not exist",
 		                  m->fe_ns, m->fe_name);
 	} else if (strcmp(m->fe_ns, m->ns) != 0 &&
-	           !listed(data_get(cluster, "spec.warehouseNamespaces"), m->ns)) {
+	           !data_has(data_get(cluster, "spec.warehouseNamespaces"), m->ns)) {
 		reconcile_trouble(s, "NamespaceNotAllowed",
 		                  "StarRocksCluster %s/%s does not name namespace %s in "
 		                  "spec.warehouseNamespaces",
