@@ -28,7 +28,7 @@ UNUSED = {("statefulsets", "delete"), ("persistentvolumeclaims", "get"), ("starr
 
 
 def chart_rules():
-    text = run(REPO / "build/cluster/bin/helm", "template", "r", REPO / "charts/roost", "--kube-version", "1.29.0",
+    text = run(REPO / "e2e/cluster/helm", "template", "r", REPO / "charts/roost", "--kube-version", "1.29.0",
                "--show-only", "templates/rbac.yaml").stdout
     return next(o["rules"] for o in yaml.safe_load_all(text) if o and o["kind"] == "ClusterRole" and o["metadata"]["name"] == "roost-operator")
 

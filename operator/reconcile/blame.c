@@ -184,10 +184,25 @@ int64_t reconcile_suspect_ms(const json_t *object, int64_t now)
 	return again < ASK_AGAIN_CAP_MS ? again : ASK_AGAIN_CAP_MS;
 }
 
-/* "exceeded quota" comes as FailedCreate with the quota's name in the text. */
+/* "exceeded quota" comes as FailedCreate with the quota's name in the text; of an image the kubelet's Event says
+ * Failed and BackOff a moment before the pod's status says ErrImagePull and ImagePullBackOff. */
 const char *reconcile_failure_reason(const char *reason, const char *message)
 {
-	return message && strstr(message, "exceeded quota") ? "QuotaExceeded" : reason;
+	static const struct {
+		const char *reason, *begins, *means;
+	} images[] = {
+		{ "Failed", "Failed to pull image", "ErrImagePull" },
+		{ "Failed", "Error: ErrImagePull", "ErrImagePull" },
+		{ "Failed", "Error: ImagePullBackOff", "ImagePullBackOff" },
+		{ "BackOff", "Back-off pulling image", "ImagePullBackOff" },
+	};
+	if (!message)
+		return reason;
+	for (size_t i = 0; i < ARRAY_LEN(images); i++)
+		if (strcmp(images[i].reason, reason) == 0 &&
+		    strncmp(images[i].begins, message, strlen(images[i].begins)) == 0)
+			return images[i].means;
+	return strstr(message, "exceeded quota") ? "QuotaExceeded" : reason;
 }
 
 static bool warned(const struct step *s, const char *kind, const char *name, struct blame *b)

@@ -117,6 +117,32 @@ static void what_only_events_tell(void **state)
 	assert_string_equal(condition(claim, "Degraded", "reason"), "ProvisioningFailed");
 }
 
+/* The kubelet tells its Event before the pod's status: what may pass is not called stalled in between. */
+static void an_image_that_is_not_there(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *reason, *message, *told;
+	} cases[] = {
+		{ "Failed", "Failed to pull image \"a:1\": not found", "ErrImagePull" },
+		{ "Failed", "Error: ErrImagePull", "ErrImagePull" },
+		{ "Failed", "Error: ImagePullBackOff", "ImagePullBackOff" },
+		{ "BackOff", "Back-off pulling image \"a:1\"", "ImagePullBackOff" },
+		{ "Failed", "Error: no such command", "Failed" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = settled();
+		json_t *pod = json_array_get(json_object_get(w, "pods"), 1);
+		json_object_set_new(pod, "status", parse("{\"phase\":\"Pending\"}"));
+		autofree char *key = xasprintf("Pod/%s", data_get_str(pod, "metadata.name"));
+		json_object_set_new(w, "warnings",
+		                    json_pack("{s:{s:s,s:s}}", key, "reason", cases[i].reason,
+		                              "message", cases[i].message));
+		_cleanup_json_ json_t *plan = plan_of(w);
+		assert_string_equal(condition(plan, "Degraded", "reason"), cases[i].told);
+	}
+}
+
 static void deployments_have_conditions(void **state)
 {
 	(void)state;
@@ -197,6 +223,7 @@ int main(void)
 		cmocka_unit_test(a_pod_is_blamed_by_its_own_words),
 		cmocka_unit_test(a_pod_in_its_patience_is_looked_at_again),
 		cmocka_unit_test(what_only_events_tell),
+		cmocka_unit_test(an_image_that_is_not_there),
 		cmocka_unit_test(deployments_have_conditions),
 		cmocka_unit_test(a_changed_cluster_is_not_called_ready),
 		cmocka_unit_test(a_failed_pod_fails_the_phase),
