@@ -214,6 +214,53 @@ static void a_touch_is_known_as_such(void **state)
 	assert_true(clock_mono_ms() - began >= 250);
 }
 
+/* In a crowd a key rests longer: it is not due within the second that the depth looks at. */
+static void a_crowd_rests_longer(void **state)
+{
+	(void)state;
+	_cleanup_(observe_queue_freep) struct observe_queue *q = observe_queue_new();
+	for (int others = 0; others <= 100; others += 100) {
+		for (int i = 0; i < others; i++) {
+			autofree char *key = xasprintf("other%d", i);
+			observe_queue_add(q, key, 60000);
+		}
+		observe_queue_add(q, "k", 0);
+		autofree char *k = observe_queue_take(q);
+		assert_string_equal(k, "k");
+		observe_queue_touch(q, "k", 1);
+		observe_queue_done(q, "k");
+		assert_int_equal(observe_queue_depth(q), others ? 0 : 1);
+	}
+}
+
+static void *take_one(void *arg)
+{
+	return observe_queue_take(arg);
+}
+
+/* Takers that sleep until a late key are woken for earlier ones, each for one. */
+static void sleepers_are_woken(void **state)
+{
+	(void)state;
+	enum { SLEEPERS = 4 };
+	_cleanup_(observe_queue_freep) struct observe_queue *q = observe_queue_new();
+	pthread_t t[SLEEPERS];
+	observe_queue_add(q, "late", 600000);
+	for (int i = 0; i < SLEEPERS; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, take_one, q), 0);
+	clock_sleep_ms(50);
+	for (int i = 0; i < SLEEPERS; i++) {
+		autofree char *key = xasprintf("k%d", i);
+		observe_queue_add(q, key, i * 10);
+	}
+	for (int i = 0; i < SLEEPERS; i++) {
+		void *key;
+		pthread_join(t[i], &key);
+		assert_string_not_equal(key, "late");
+		free(key);
+	}
+}
+
 /* ---- ConfigMaps ---- */
 struct maps {
 	atomic_int reads;
@@ -463,6 +510,8 @@ int main(void)
 		cmocka_unit_test(one_key_has_one_taker),
 		cmocka_unit_test(keys_come_when_due),
 		cmocka_unit_test(a_touch_is_known_as_such),
+		cmocka_unit_test(a_crowd_rests_longer),
+		cmocka_unit_test(sleepers_are_woken),
 		cmocka_unit_test(conf_is_read_once_until_it_changes),
 		cmocka_unit_test(statements),
 		cmocka_unit_test(wishes),

@@ -11,6 +11,8 @@
 enum why { ADDED, TOUCHED, TOUCHED_SOON, WHYS };
 /* A key that was just worked on rests for so long: the events of a rollout come in bursts, and one look sees all. */
 static const int64_t rest_ms[WHYS] = { [ADDED] = 80, [TOUCHED] = 20, [TOUCHED_SOON] = 500 };
+/* Many keys on the move at once are each looked at less often: the work for all of them grows more slowly than they do. */
+enum { CROWD_MS = 10, CROWD_CAP_MS = 2000 };
 
 struct entry {
 	int64_t due_ms[WHYS];
@@ -21,7 +23,10 @@ struct entry {
 
 struct observe_queue {
 	pthread_mutex_t lock;
-	pthread_cond_t wake;
+	/* One taker sleeps until the next key is due, and hands that over when it has a key; the others just sleep. */
+	pthread_cond_t due, turn;
+	bool watched;
+	int64_t watched_until_ms;
 	struct map *entries;
 	int64_t swept_ms;
 	bool closed;
@@ -34,7 +39,8 @@ struct observe_queue *observe_queue_new(void)
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&q->wake, &attr);
+	pthread_cond_init(&q->due, &attr);
+	pthread_cond_init(&q->turn, &attr);
 	pthread_condattr_destroy(&attr);
 	q->entries = map_new(free);
 	return q;
@@ -45,7 +51,8 @@ void observe_queue_free(struct observe_queue *q)
 	if (!q)
 		return;
 	map_free(q->entries);
-	pthread_cond_destroy(&q->wake);
+	pthread_cond_destroy(&q->due);
+	pthread_cond_destroy(&q->turn);
 	pthread_mutex_destroy(&q->lock);
 	free(q);
 }
@@ -65,6 +72,13 @@ static void earlier(int64_t *due, int64_t at)
 		*due = at;
 }
 
+/* Somebody who sleeps longer than until then is woken. */
+static void due_at(struct observe_queue *q, int64_t at)
+{
+	if (q->watched && at < q->watched_until_ms)
+		pthread_cond_signal(&q->due);
+}
+
 static void add(struct observe_queue *q, const char *key, enum why why, int64_t delay_ms)
 {
 	int64_t due = clock_mono_ms() + delay_ms;
@@ -77,9 +91,12 @@ static void add(struct observe_queue *q, const char *key, enum why why, int64_t 
 			e->due_ms[w] = -1;
 		map_put(q->entries, key, e);
 	}
-	if (e)
-		earlier(&e->due_ms[why], due < e->rest_until_ms[why] ? e->rest_until_ms[why] : due);
-	pthread_cond_signal(&q->wake);
+	if (e) {
+		due = due < e->rest_until_ms[why] ? e->rest_until_ms[why] : due;
+		earlier(&e->due_ms[why], due);
+		if (!e->taken)
+			due_at(q, due);
+	}
 	pthread_mutex_unlock(&q->lock);
 }
 
@@ -136,10 +153,17 @@ static const char *first(struct observe_queue *q, struct entry **ret, int64_t *r
 static void wait_until(struct observe_queue *q, int64_t due_ms)
 {
 	struct timespec at = { .tv_sec = due_ms / 1000, .tv_nsec = due_ms % 1000 * 1000000 };
+	if (q->watched) {
+		pthread_cond_wait(&q->turn, &q->lock);
+		return;
+	}
+	q->watched = true;
+	q->watched_until_ms = due_ms;
 	if (due_ms == INT64_MAX)
-		pthread_cond_wait(&q->wake, &q->lock);
+		pthread_cond_wait(&q->due, &q->lock);
 	else
-		pthread_cond_timedwait(&q->wake, &q->lock, &at);
+		pthread_cond_timedwait(&q->due, &q->lock, &at);
+	q->watched = false;
 }
 
 char *observe_queue_take(struct observe_queue *q)
@@ -167,8 +191,26 @@ char *observe_queue_take_any(struct observe_queue *q, bool *ret_touched)
 			wait_until(q, due);
 		}
 	}
+	if (!q->watched)
+		pthread_cond_signal(&q->turn);
 	pthread_mutex_unlock(&q->lock);
 	return ret;
+}
+
+static int64_t rest_of(const struct observe_queue *q, enum why why)
+{
+	int64_t crowd = CROWD_MS * (int64_t)map_count(q->entries);
+	if (why != TOUCHED_SOON)
+		return rest_ms[why];
+	return rest_ms[why] + (crowd < CROWD_CAP_MS ? crowd : CROWD_CAP_MS);
+}
+
+/* Nobody holds it now: what it waits for counts again. */
+static void let_go(struct observe_queue *q, struct entry *e)
+{
+	e->taken = false;
+	if (due_of(e) >= 0)
+		due_at(q, due_of(e));
 }
 
 void observe_queue_done(struct observe_queue *q, const char *key)
@@ -177,13 +219,12 @@ void observe_queue_done(struct observe_queue *q, const char *key)
 	pthread_mutex_lock(&q->lock);
 	struct entry *e = map_get(q->entries, key);
 	if (e) {
-		e->taken = false;
 		for (int w = 0; w < WHYS; w++) {
-			e->rest_until_ms[w] = now + rest_ms[w];
+			e->rest_until_ms[w] = now + rest_of(q, (enum why)w);
 			if (e->due_ms[w] >= 0 && e->due_ms[w] < e->rest_until_ms[w])
 				e->due_ms[w] = e->rest_until_ms[w];
 		}
-		pthread_cond_signal(&q->wake);
+		let_go(q, e);
 	}
 	sweep(q, now);
 	pthread_mutex_unlock(&q->lock);
@@ -195,9 +236,8 @@ void observe_queue_skipped(struct observe_queue *q, const char *key)
 	pthread_mutex_lock(&q->lock);
 	struct entry *e = map_get(q->entries, key);
 	if (e) {
-		e->taken = false;
 		earlier(&e->due_ms[ADDED], e->taken_ms);
-		pthread_cond_signal(&q->wake);
+		let_go(q, e);
 	}
 	sweep(q, now);
 	pthread_mutex_unlock(&q->lock);
@@ -222,6 +262,7 @@ void observe_queue_close(struct observe_queue *q)
 {
 	pthread_mutex_lock(&q->lock);
 	q->closed = true;
-	pthread_cond_broadcast(&q->wake);
+	pthread_cond_broadcast(&q->due);
+	pthread_cond_broadcast(&q->turn);
 	pthread_mutex_unlock(&q->lock);
 }

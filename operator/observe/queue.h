@@ -1,6 +1,7 @@
 /* Keys with a time at which each is due; a key is in it once, and with one taker at a time.
  *
- * A key rests a moment after its taker is done, so that a burst of events is one look. A key that was only touched is
+ * A key rests a moment after its taker is done, so that a burst of events is one look; the more keys there are, the longer one
+ * rests whose objects changed in no hurry. A key that was only touched is
  * taken as such: its taker may find that nothing it reads has changed.
  * Thread: safe. A key that is added while its taker works comes again afterwards, so that nothing is missed
  * and no key is worked on twice at once. Limits: QUEUE_KEYS_MAX keys. */

@@ -192,7 +192,8 @@ bool reconcile_window_waits(struct step *s, const json_t *live)
 bool reconcile_window_holds(struct step *s, const json_t *live, const json_t *desired)
 {
 	int64_t n = data_get_int(desired, "spec.replicas", 0);
-	if (!reconcile_template_differs(desired, live) || !reconcile_window_waits(s, live))
+	if (!json_is_object(data_get(s->m->cr, "spec.maintenanceWindow")) ||
+	    !reconcile_template_differs(desired, live) || !reconcile_window_waits(s, live))
 		return false;
 	if (data_get_int(live, "spec.replicas", 1) != n)
 		json_array_append_new(s->writes,

@@ -238,7 +238,7 @@ static bool rolled_out(const struct step *s, enum model_role role)
 	       data_get_int(live, "status.readyReplicas", 0) >= n;
 }
 
-/* BE and CN come after the first FE that serves. What already runs is never taken back by this. */
+/* BE and CN start after the first FE that serves. */
 static bool fe_serves(struct step *s)
 {
 	size_t i;
@@ -253,22 +253,34 @@ static bool fe_serves(struct step *s)
 	return false;
 }
 
+/* What already runs is never taken back by this. */
+static bool waits_for_fe(const struct step *s, enum model_role role)
+{
+	const json_t *set = reconcile_live(s, RENDER_ROLE_SET(role));
+	if (role == MODEL_FE || s->fe_was_up || s->hibernating)
+		return false;
+	return !set || (role == MODEL_BE && reconcile_live_replicas(s, role, 0) == 0);
+}
+
+/* The backends' set is made at once, empty, so that what the server has against it is told at once. Not so where it
+ * would make pods go that have lost their set, and not for compute nodes, which may still run in upstream's set. */
 static void plan_role(struct step *s, enum model_role role)
 {
 	int64_t (*const replicas[])(struct step *) = { reconcile_fe_replicas, reconcile_be_replicas,
 		                                       reconcile_cn_replicas };
 	enum render_object first = RENDER_ROLE_FIRST(role);
-	if (role != MODEL_FE && !s->fe_was_up && !s->hibernating &&
-	    !reconcile_live(s, RENDER_ROLE_SET(role))) {
+	bool waits = waits_for_fe(s, role);
+	if (waits)
 		reconcile_wait(s, "the first FE must be ready before %s starts",
 		               MODEL_ROLE_NAME[role]);
+	if (waits && (role == MODEL_CN || reconcile_live_replicas(s, role, 0) > 0)) {
 		/* What is there, upstream's perhaps, is taken over meanwhile. */
 		for (unsigned i = 0; i < 2; i++)
 			if (reconcile_live(s, first + i))
 				reconcile_want(s, first + i, 0);
 		return;
 	}
-	s->replicas[role] = reconcile_rest_replicas(s, role);
+	s->replicas[role] = waits ? 0 : reconcile_rest_replicas(s, role);
 	if (s->replicas[role] < 0)
 		s->replicas[role] = replicas[role](s);
 	if (role == MODEL_FE && s->m->dr.running)

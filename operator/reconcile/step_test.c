@@ -14,15 +14,37 @@ static void fe_first(void **state)
 	assert_non_null(write_of(first, "create", "c-roost-token"));
 	assert_non_null(write_of(first, "apply", "c-fe-search"));
 	assert_non_null(write_of(first, "apply", "c-fe"));
-	assert_null(write_of(first, "apply", "c-be"));
+	assert_int_equal(data_get_int(write_of(first, "apply", "c-be"), "object.spec.replicas", -1),
+	                 0);
 	assert_null(write_of(first, "apply", "c-cn"));
 	assert_string_equal(data_get_str(first, "status.phase"), "reconciling");
 	assert_string_equal(condition(first, "Progressing", "status"), "True");
 	add_pod(w, "fe", "c-fe-0", "10.0.0.1", true);
 	_cleanup_json_ json_t *second = plan_of(w);
-	assert_non_null(write_of(second, "apply", "c-be"));
+	assert_int_equal(
+		data_get_int(write_of(second, "apply", "c-be"), "object.spec.replicas", -1), 1);
 	assert_non_null(write_of(second, "apply", "c-cn"));
 	assert_string_equal(data_get_str(write_of(second, "apply", "c-cn"), "kind"), "Deployment");
+}
+
+/* An empty set is filled once an FE serves; one that runs, or that left its pods behind, is not emptied. */
+static void backends_wait_empty(void **state)
+{
+	(void)state;
+	_cleanup_json_ json_t *w = settled(1, 1);
+	json_t *fe = json_array_get(json_object_get(w, "pods"), 0);
+	json_t *set = json_object_get(json_object_get(w, "objects"), "StatefulSet/c-be");
+	json_object_del(fe, "status");
+	_cleanup_json_ json_t *down = plan_of(w);
+	assert_null(write_of(down, "apply", "c-be"));
+	data_set(set, "spec.replicas", json_integer(0));
+	_cleanup_json_ json_t *empty = plan_of(w);
+	assert_int_equal(data_get_int(write_of(empty, "apply", "c-be"), "object.spec.replicas", -1),
+	                 0);
+	assert_string_equal(condition(empty, "Progressing", "status"), "True");
+	json_object_del(json_object_get(w, "objects"), "StatefulSet/c-be");
+	_cleanup_json_ json_t *orphans = plan_of(w);
+	assert_null(write_of(orphans, "apply", "c-be"));
 }
 
 static void quiet_at_rest(void **state)
@@ -259,6 +281,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fe_first),
+		cmocka_unit_test(backends_wait_empty),
 		cmocka_unit_test(quiet_at_rest),
 		cmocka_unit_test(drift_and_loss_are_healed),
 		cmocka_unit_test(a_foreign_object_is_left_alone),

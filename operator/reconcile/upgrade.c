@@ -229,10 +229,12 @@ static bool within(const json_t *desired, const json_t *live)
 
 bool reconcile_template_differs(const json_t *desired, const json_t *live)
 {
-	_cleanup_json_ json_t *d = json_deep_copy(data_get(desired, "spec.template"));
+	_cleanup_json_ json_t *d = json_copy(data_get(desired, "spec.template"));
+	json_t *metadata = json_copy(json_object_get(d, "metadata"));
 	/* The server drops these two of a template. */
-	json_object_del(json_object_get(d, "metadata"), "name");
-	json_object_del(json_object_get(d, "metadata"), "namespace");
+	json_object_del(metadata, "name");
+	json_object_del(metadata, "namespace");
+	json_object_set_new(d, "metadata", metadata);
 	return !within(d, data_get(live, "spec.template"));
 }
 

@@ -8,6 +8,8 @@
 
 /* Of many stuck pods a few tell the story. */
 enum { SUSPECTS_MAX = 4, WARNING_AGE_MS = 20 * 60 * 1000 };
+/* What was made just now is on its way, not stuck; it is looked at again while it is not there. */
+enum { GRACE_MS = 2000 };
 
 struct newest {
 	const char *uid; /* NULL: any */
@@ -68,6 +70,15 @@ static void look(struct worker *w, json_t *world, const char *kind, const char *
 	free(n.message);
 }
 
+static bool suspect(const json_t *object, int64_t now)
+{
+	const char *made = data_get_str(object, "metadata.creationTimestamp");
+	int64_t at = 0;
+	if (made && clock_from_rfc3339(made, &at) == 0 && now - at < GRACE_MS)
+		return false;
+	return reconcile_suspect_ms(object, now) > 0;
+}
+
 static void look_object(struct worker *w, json_t *world, const json_t *object)
 {
 	size_t i;
@@ -92,14 +103,14 @@ void reconcile_add_warnings(struct worker *w, json_t *world)
 	json_object_set_new(world, "warnings", json_object());
 	json_object_foreach(json_object_get(world, "objects"), key, object)
 	{
-		if (n < SUSPECTS_MAX && reconcile_suspect_ms(object, now) > 0) {
+		if (n < SUSPECTS_MAX && suspect(object, now)) {
 			look_object(w, world, object);
 			n++;
 		}
 	}
 	json_array_foreach(json_object_get(world, "pods"), i, object)
 	{
-		if (n < SUSPECTS_MAX && reconcile_suspect_ms(object, now) > 0 &&
+		if (n < SUSPECTS_MAX && suspect(object, now) &&
 		    data_get_str(object, "metadata.name")) {
 			look_object(w, world, object);
 			n++;
