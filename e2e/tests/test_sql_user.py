@@ -83,3 +83,18 @@ def test_an_fe_that_refuses_users_is_asked_as_root_and_that_is_told(w):
     wait_until("an Event", lambda: [e for e in w.get("events")["items"] if e["reason"] == "SqlUserRefused"], 60)
     w.patch(be={"replicas": 1})
     wait_until("and does what is to be done", lambda: w.replicas("be") == 1, 120)
+
+
+def test_a_warehouse_asks_by_that_user_too(w):
+    """Until it leaves: DROP WAREHOUSE is root's."""
+    w.create(shared_data=True, fe=(1, {}), cn=(1, {}))
+    w.settle()
+    wait_until("the user", lambda: sent_by(w, USER), 90)
+    w.plane.apply([{"apiVersion": "starrocks.com/v1", "kind": "StarRocksWarehouse", "metadata": {"name": "w", "namespace": w.namespace},
+                    "spec": {"starRocksCluster": "c", "template": {"image": "none", "replicas": 1}}}])
+    wait_until("its asks", lambda: w.get("starrockswarehouses")["items"][0].get("status", {}).get("conditions"), 90)
+    ask(w)
+    ask(w)
+    assert sent_by(w, "root") == []
+    w.plane.kubectl("-n", w.namespace, "delete", "starrockswarehouses", "w", "--wait=false")
+    wait_until("it is gone", lambda: not w.get("starrockswarehouses")["items"], 90)

@@ -31,6 +31,8 @@ char *observe_secret_key(const json_t *secret, const char *key);
 int observe_open_user(struct ask *a, const char *user, struct mysqlc **ret, struct err *err);
 /* A statement that it needs was refused: its rights are given anew at the next ask. */
 void observe_user_doubt(struct ask *a);
+/* Of a cluster that is gone; a warehouse's going only makes it asked anew. */
+void observe_user_forget(const char *uid);
 
 /* A row of SHOW BACKENDS, COMPUTE NODES, FRONTENDS as observe/fe.h says it; NULL when it cannot be read. */
 typedef json_t *(*observe_row_fn)(const struct mysqlc_result *r, size_t i);

@@ -6,6 +6,7 @@
 #include "lib/base/log.h"
 #include "lib/base/map.h"
 #include "lib/data/json.h"
+#include "operator/observe/ask_priv.h"
 #include "operator/observe/metrics.h"
 #include "operator/observe/queue.h"
 
@@ -36,6 +37,7 @@ struct observe_fe {
 static void task_free(void *p)
 {
 	struct task *t = p;
+	observe_user_forget(data_get_str(t->target, "uid"));
 	json_decref(t->target);
 	json_decref(t->intents);
 	json_decref(t->answer);

@@ -54,6 +54,14 @@ static void note(const char *uid, bool doubt, const char *why)
 	pthread_mutex_unlock(&lock);
 }
 
+void observe_user_forget(const char *uid)
+{
+	pthread_mutex_lock(&lock);
+	if (all && uid)
+		map_del(all, uid);
+	pthread_mutex_unlock(&lock);
+}
+
 void observe_user_doubt(struct ask *a)
 {
 	const char *uid = data_get_str(a->target, "uid");

@@ -29,7 +29,8 @@ static json_t *target_of(struct worker *w, const struct model_cluster *cluster, 
 	if (!target)
 		return NULL;
 	/* DROP WAREHOUSE is no right of the operator's own user. */
-	json_object_del(target, "sql_user");
+	if (data_get_str(cr, "metadata.deletionTimestamp"))
+		json_object_del(target, "sql_user");
 	json_object_set_new(target, "cn_selector", json_string(selector));
 	json_object_set_new(target, "warehouse",
 	                    json_pack("{s:s, s:s, s:s}", "ns", ns, "name", name, "uid",

@@ -384,11 +384,11 @@ static void choose_strategy(struct step *s, enum model_role role, const json_t *
 {
 	const char *type = data_get_str(live, "spec.updateStrategy.type");
 	bool by_us = type && strcmp(type, "OnDelete") == 0;
-	bool differs = template_differs(s, desired, live);
 	struct tally t;
-	tally_of(s, role, live, &t);
 	if (!ours_to_roll(&s->m->part[role]) || data_get_int(live, "spec.replicas", 1) <= 1)
 		return;
+	bool differs = template_differs(s, desired, live);
+	tally_of(s, role, live, &t);
 	if (!differs && !(by_us && (t.stale > 0 || !observed(live))))
 		return;
 	data_set(desired, "spec.updateStrategy", json_pack("{s:s}", "type", "OnDelete"));
