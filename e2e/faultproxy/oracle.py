@@ -36,6 +36,7 @@ class Oracle:
         self.writes, self.broken = [], []
         self.may_lower, self.may_delete_claims = may_lower, may_delete_claims
         self.replicas, self.secrets, self.owner_of, self.foreign, self.sets = {}, set(), {}, set(), {}
+        self.set_owners = {}
         self.refused = collections.Counter()
         self.lock = threading.Lock()
         self.pods = lambda: []  # the pods as they are now, past the proxy
@@ -89,7 +90,10 @@ class Oracle:
         if w.plural != "statefulsets" or w.sub or not isinstance(w.answer, dict) or w.verb == "DELETE":
             return
         key, now = (w.namespace, w.name), w.answer.get("spec", {}).get("replicas", 1)
-        before = self.replicas.get(key)
+        # What is made for another CR of the same name begins anew.
+        owner = w.answer["metadata"].get("ownerReferences", [{}])[0].get("uid")
+        before = self.replicas.get(key) if owner == self.set_owners.setdefault(key, owner) else None
+        self.set_owners[key] = owner
         if before is not None and now < before and not self.may_lower(w.plural, w.name, before, now):
             self.say("I3" if w.name.endswith("-be") else "I4", w, f"replicas {before} -> {now} without a proof")
         self.replicas[key] = now
