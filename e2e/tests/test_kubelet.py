@@ -1,5 +1,5 @@
-"""What only a kubelet shows, with the engine's own pods: scale-ins and an eviction take no query
-with them. 3 scale-ins in `make test`, 50 with ROOST_SOAK=1."""
+"""What only a kubelet shows, with the engine's own pods: scale-ins, an eviction, an upgrade and a hibernation take no query
+and no row with them. 3 scale-ins in `make test`, 50 with ROOST_SOAK=1."""
 
 import json
 import os
@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from conftest import wait_until
-from kubelet_fixture import Asking, Quick, roost
+from conftest import run, wait_until
+from kubelet_fixture import IMAGE, NAME, QUICK, QUICK_ROWS, Asking, Quick, roost
+from operator_fixture import condition
 
 SCALE_INS = int(os.environ.get("ROOST_KUBELET_SCALE_INS", "50" if os.environ.get("ROOST_SOAK") == "1" else "3"))
 
@@ -67,3 +68,45 @@ def test_an_evicted_compute_node_takes_no_query_with_it(quick):
         wait_until("another has taken its place", lambda: quick.settled(2) and victim not in
                    [p["metadata"]["name"] for p in quick.pods()], 180)
         asking.more(8)
+
+
+@pytest.mark.timeout(900)
+def test_an_upgrade_goes_role_by_role_and_keeps_every_row(quick):
+    """Another tag of the same image: backends, then compute nodes, then the FE."""
+    run("ctr", "-a", "/run/roost-cluster/containerd.sock", "-n", "k8s.io", "images", "tag", "--force", f"docker.io/{IMAGE}",
+        "docker.io/roost/engine:next")
+    order, before = [], {r: {p["metadata"]["uid"] for p in quick.pods(r)} for r in ("fe", "be", "cn")}
+    quick.patch({part: {"image": "roost/engine:next"} for part in ("starRocksFeSpec", "starRocksBeSpec", "starRocksCnSpec")})
+
+    def done():
+        now = {role: quick.pods(role) for role in ("be", "cn", "fe")}
+        for role, pods in now.items():
+            if role not in order and any(p["metadata"]["uid"] not in before[role] for p in pods):
+                order.append(role)
+        return all(pods and all(p["spec"]["containers"][0]["image"] == "roost/engine:next" for p in pods) for pods in now.values()) \
+            and condition(quick.cluster, quick.namespace, "Ready", NAME).get("status") == "True" and quick.settled(2)
+
+    wait_until("everything runs the next image", lambda: probe(done), 600)
+    assert order == ["be", "cn", "fe"], order
+    assert quick.sql(QUICK) == QUICK_ROWS
+    assert quick.sql("SELECT count(*), sum(k) FROM d.kept") == ((1000, 499500),)
+
+
+@pytest.mark.timeout(900)
+def test_a_hibernation_keeps_every_row(quick):
+    quick.patch({"hibernate": True})
+    wait_until("no pod is left", lambda: not any(quick.pods(r) for r in ("fe", "be", "cn")), 240)
+    assert condition(quick.cluster, quick.namespace, "Hibernated", NAME).get("status") == "True"
+    quick.patch({"hibernate": False})
+    wait_until("everybody is back", lambda: probe(lambda: quick.settled(2)), 300)
+    wait_until("the backend is back", lambda: any(n["Alive"] == "true" for n in quick.nodes("BACKENDS")), 120)
+    assert quick.sql(QUICK) == QUICK_ROWS
+    assert quick.sql("SELECT count(*), sum(k) FROM d.kept") == ((1000, 499500),)
+
+
+def probe(question):
+    """False while the FE is away."""
+    try:
+        return question()
+    except Exception:  # noqa: BLE001: a closed port, a lost connection, an old answer
+        return False
