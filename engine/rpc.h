@@ -56,9 +56,9 @@
  * POST /rpc/v1/drain           marks draining (a CN that is to leave) -> {v, running:int}
  *
  * == FE: rpc_port (9020) ==
- * POST /rpc/v1/load/begin   worker -> FE, for a Stream Load it received
- *   {v, db, table, label ("" = make one), user, password, bytes:int, columns:[name…] (of the "columns" header,
- *    may be empty), timeout_ms, worker:"host:brpc_port"}
+ * POST /rpc/v1/load/begin   worker -> FE, for a Stream Load whose headers it received; the body is taken only after 200
+ *   {v, db, table, label ("" = make one), user, password, bytes:int (Content-Length or 0), columns:[name…] (of the
+ *    "columns" header, may be empty), timeout_ms, worker:"host:brpc_port"}
  *   -> 200 {v, txn:int, label, columns:[{name,type,nullable,default?}…], output: OUTPUT, query:id}
  *   -> 200 {v, outcome:"label_exists", label, existing:"FINISHED"|"RUNNING"} / 401 RPC_E_AUTH / 404 RPC_E_SQL
  * POST /rpc/v1/load/commit  {v, txn, rows, bytes, rowsets:[…] or objects:[…]} -> {v, version:int}

@@ -2,6 +2,7 @@
 must not reach a file, a setting or another session and must not take a process down, secrets that must not be logged,
 and what the programs say about bad input."""
 
+import base64
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
 
 import pymysql
@@ -127,6 +129,53 @@ def test_users(engine):
     # A worker asks the FE as well: going around the redirect helps nobody.
     answer = engine.stream_load("d", "t", "3\tthree\n", password="wrong", port=int(engine.conf("be0")["be_http_port"]))
     assert answer["http"] == 401 and answer["Status"] == "Fail"
+    assert engine.scalar("SELECT count(*) FROM d.t") == 2
+
+
+def put(port, password, expect, body=b""):
+    """What a peer hears that sends a load's head and, without waiting, the body."""
+    basic = base64.b64encode(f"root:{password}".encode()).decode()
+    head = (f"PUT /api/d/t/_stream_load HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {basic}\r\n"
+            f"Content-Length: {len(body) or 10}\r\n" + ("Expect: 100-continue\r\n" if expect else "") + "\r\n")
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as s:
+        s.sendall(head.encode())
+        try:
+            for at in range(0, len(body), 1 << 16):
+                s.sendall(body[at:at + (1 << 16)])
+        except OSError:
+            pass  # the answer came in the middle, and then the end
+        try:
+            return s.recv(65536).decode()
+        except ConnectionResetError:
+            return ""
+
+
+def test_a_load_body_waits_for_the_password(engine):
+    """Neither is a stranger invited to send, nor does what they send uninvited reach the disk."""
+    def spooled():
+        return [p for name in ("be0", "cn0") for p in (engine.folder / name / "spill").rglob("*") if p.is_file()]
+    seen, over = [], threading.Event()
+    for name in ("be0", "cn0"):
+        port = int(engine.conf(name)["be_http_port"])
+        assert put(port, "wrong", True).startswith("HTTP/1.1 401 ")
+        assert put(port, "", True).startswith("HTTP/1.1 100 ")
+
+        def look():
+            while not over.is_set():
+                seen.extend(spooled())
+                time.sleep(0.005)
+        engine.wait("the load that broke off is gone", lambda: not spooled())
+        watch = threading.Thread(target=look)
+        watch.start()
+        answer = put(port, "wrong", False, b"3\tthree\n" * (4 << 20))
+        over.set()
+        watch.join()
+        over.clear()
+        assert answer == "" or answer.startswith("HTTP/1.1 401 "), answer
+        assert not seen
+    assert put(engine.http_port, "wrong", True).startswith("HTTP/1.1 401 ")
+    # What broke off has let go of its label at once.
+    engine.wait("no load is running", lambda: "RUNNING" not in str(engine.sql("SHOW LOAD FROM d")))
     assert engine.scalar("SELECT count(*) FROM d.t") == 2
 
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,6 +43,8 @@ struct fe { /* what it was asked, and what it is to say */
 	int fail_commits; /* so many commits are done but answered 500 */
 	bool refuse_commit, label_exists, refuse_user;
 	char replica[2][NODE_ADDR_MAX];
+	char scratch[96]; /* a glob of the nodes' scratch folders */
+	size_t spooled;   /* how many there were when a load was begun */
 };
 
 struct place {
@@ -59,7 +62,10 @@ static void fe_keep(char *to, size_t size, struct http_req *req)
 
 static void fe_begin(struct fe *fe, struct http_req *req)
 {
+	glob_t found = { 0 };
 	fe->begins++;
+	fe->spooled = glob(fe->scratch, GLOB_NOSORT, NULL, &found) == 0 ? found.gl_pathc : 0;
+	globfree(&found);
 	fe_keep(fe->began, sizeof(fe->began), req);
 	if (fe->refuse_user) {
 		http_answer_json(req, 401,
@@ -217,6 +223,7 @@ static int setup(void **state)
 	(void)snprintf(p->token, sizeof(p->token), "%s/token", p->root);
 	assert_int_equal(fd_write_file(p->token, TOKEN "\n", strlen(TOKEN) + 1, 0600, NULL), 0);
 	assert_int_equal(http_client_new(NULL, &p->client, NULL), 0);
+	(void)snprintf(p->fe.scratch, sizeof(p->fe.scratch), "%s/node*/spill/work/*", p->root);
 	fe_start(p);
 #ifndef FIXTURE_REAL_EXEC
 	atomic_store(&fake.runs, 0);

@@ -1,4 +1,5 @@
-/* PUT /api/{db}/{table}/_stream_load: headers, the body into a file, then the transaction on a thread of its own. */
+/* PUT /api/{db}/{table}/_stream_load: headers, the transaction's begin (which checks the password), only then the body
+ * into a file, and the rest of the transaction on a thread of its own. */
 #include "engine/node/load.h"
 
 #include <errno.h>
@@ -78,8 +79,6 @@ static bool load_stop(void *arg)
 
 static int open_body(struct node_load *l, struct err *err)
 {
-	/* Its query's id comes with load/begin; until then the folder has a random one. */
-	fd_random_hex(l->ctx.id.query, RPC_ID_LEN / 2);
 	int rc = store_spill_scratch(l->node->spill, &l->ctx.id, &l->ctx.scratch, err);
 	if (rc < 0)
 		return rc;
@@ -92,7 +91,6 @@ static int head_check(struct node_load *l, struct http_req *req)
 {
 	struct err err = ERR_INIT;
 	const char *length = http_req_header(req, "Content-Length");
-	int64_t bytes = 0;
 	if (node_refuses(l->node))
 		return refuse(l, req, 503, "this node is leaving: send the load to the front end");
 	if (target(l, http_req_tail(req)) < 0)
@@ -104,12 +102,33 @@ static int head_check(struct node_load *l, struct http_req *req)
 	if (node_load_spec(header, req, &l->spec, &err) < 0)
 		return refuse(l, req, 200, err.msg);
 	l->ctx.by = deadline_in(l->spec.timeout_ms);
-	if (length && str_to_i64(str_of(length), &bytes) == 0 &&
-	    bytes > l->node->config.load_max_bytes)
+	if (length && str_to_i64(str_of(length), &l->announced) < 0)
+		l->announced = 0;
+	if (l->announced > l->node->config.load_max_bytes)
 		return refuse(l, req, 200, "the body passes streaming_load_max_mb");
-	if (open_body(l, &err) < 0)
-		return refuse(l, req, 500, err.msg);
 	return 0;
+}
+
+/* l may be gone once its request is answered or its body taken. */
+static void begin_job(void *arg)
+{
+	struct node_load *l = arg;
+	struct err err = ERR_INIT;
+	enum node_load_status status = node_load_begin(l);
+	if (status == NODE_LOAD_SUCCESS && open_body(l, &err) < 0) {
+		(void)node_ctx_fail_err(&l->ctx, &err);
+		node_load_abort(l);
+		status = NODE_LOAD_FAIL;
+	}
+	l->body_ms = clock_mono_ms();
+	if (status == NODE_LOAD_SUCCESS) {
+		http_take_body(l->req);
+		return;
+	}
+	bool auth = l->fail.code && strcmp(l->fail.code, RPC_E_AUTH) == 0;
+	if (auth)
+		http_answer_header(l->req, "WWW-Authenticate", "Basic realm=\"roost\"");
+	answer(l, l->req, auth ? 401 : 200, status);
 }
 
 static void load_head(void *arg, struct http_req *req, void **state)
@@ -132,6 +151,8 @@ static void load_head(void *arg, struct http_req *req, void **state)
 		return;
 	}
 	*state = l;
+	http_hold_body(req);
+	node_pool_run(l->node->begin_pool, begin_job, l);
 }
 
 static int load_piece(void *arg, struct http_req *req, void *state, const char *data, size_t len)
@@ -159,25 +180,39 @@ static void load_job(void *arg)
 	         " status=%d %s",
 	         l->label, l->db, l->table, l->txn, l->bytes, l->loaded, (int)status,
 	         l->fail.message);
-	bool auth = l->fail.code && strcmp(l->fail.code, RPC_E_AUTH) == 0;
-	answer(l, l->req, auth ? 401 : 200, status);
+	answer(l, l->req, 200, status);
 }
 
 static void load_end(void *arg, struct http_req *req, void *state)
 {
 	struct node_load *l = state;
 	(void)arg;
-	l->read_ms = clock_mono_ms() - l->start_ms;
+	l->read_ms = clock_mono_ms() - l->body_ms;
 	fd_closep(&l->fd);
 	http_hold(req);
 	node_pool_run(l->node->load_pool, load_job, l);
 }
 
+static void abort_job(void *arg)
+{
+	struct node_load *l = arg;
+	(void)node_ctx_fail(&l->ctx, RPC_E_CANCELLED, false, "the connection ended in the body");
+	node_load_abort(l);
+	load_free(l);
+}
+
+/* A body that broke off leaves a transaction, whose label could not be used again before it timed out. The server's
+ * thread does not wait for the front end, unless everything ends (the pool, too). */
 static void load_end_free(void *arg, void *state)
 {
+	struct node_load *l = state;
 	(void)arg;
-	if (state)
-		load_free(state);
+	if (l && l->open && atomic_load(&l->node->state) != NODE_STOPPING)
+		node_pool_run(l->node->begin_pool, abort_job, l);
+	else if (l && l->open)
+		abort_job(l);
+	else if (l)
+		load_free(l);
 }
 
 const struct http_stream node_load_stream = { load_head, load_piece, load_end, load_end_free };

@@ -15,6 +15,7 @@ enum {
 	COMMIT_CALL_MS = 10000,
 	COMMIT_LEAST_MS = 15000, /* for the commit, however little of the timeout is left */
 	ABORT_TRIES = 3,
+	ABORT_STOPPING_MS = 1000,
 	ERROR_TEXT_MAX = 64 * 1024,
 };
 
@@ -25,7 +26,7 @@ static json_t *begin_message(const struct node_load *l)
 	node_self(l->node, self);
 	json_t *m = json_pack("{s:i, s:s, s:s, s:s, s:I, s:O, s:I, s:s}", "v", RPC_VERSION, "db",
 	                      l->db, "table", l->table, "label", l->spec.label, "bytes",
-	                      (json_int_t)l->bytes, "columns", l->spec.columns, "timeout_ms",
+	                      (json_int_t)l->announced, "columns", l->spec.columns, "timeout_ms",
 	                      (json_int_t)l->spec.timeout_ms, "worker", self);
 	(void)json_object_set_new(m, "user", node_json_text(l->user));
 	(void)json_object_set_new(m, "password", node_json_text(l->password));
@@ -51,6 +52,7 @@ static int begin_read(struct node_load *l, const json_t *reply)
 		                     "the front end's answer to load/begin is not understood");
 	if (node_output_check(output, &err) < 0)
 		return node_ctx_fail(&l->ctx, RPC_E_INTERNAL, false, "load/begin: %s", err.msg);
+	l->open = true;
 	memcpy(l->ctx.id.query, query, sizeof(l->ctx.id.query));
 	l->columns = json_incref(json_object_get(reply, "columns"));
 	l->output = json_deep_copy(output);
@@ -126,19 +128,29 @@ static int write_rows(struct node_load *l, json_t **ret_answer)
 }
 
 /* == commit, abort =========================================================================================== */
-static void abort_txn(struct node_load *l)
+static bool stopping(struct node *n)
+{
+	return atomic_load(&n->state) == NODE_STOPPING;
+}
+
+void node_load_abort(struct node_load *l)
 {
 	_cleanup_json_ json_t *m =
 		json_pack("{s:i, s:I}", "v", RPC_VERSION, "txn", (json_int_t)l->txn);
 	(void)json_object_set_new(m, "reason", node_json_text(l->fail.message));
+	l->open = false;
 	for (unsigned attempt = 0; attempt < ABORT_TRIES; attempt++) {
+		bool hurry = stopping(l->node);
 		_cleanup_json_ json_t *reply = NULL;
 		struct err err = ERR_INIT;
 		int status = 0;
-		if (node_fe_call(l->node, "/rpc/v1/load/abort", m, deadline_in(NODE_FE_CALL_MS),
-		                 &status, &reply, &err) == 0 &&
+		struct deadline by = deadline_in(hurry ? ABORT_STOPPING_MS : NODE_FE_CALL_MS);
+		if (node_fe_call(l->node, "/rpc/v1/load/abort", m, by, &status, &reply, &err) ==
+		            0 &&
 		    status < 500)
 			return;
+		if (hurry)
+			break;
 		clock_sleep_ms(http_backoff_ms(attempt, 100, 1000));
 	}
 	log_warn("txn=%" PRId64 " label=%s abort was not heard: the front end ends it by its "
@@ -149,11 +161,6 @@ static void abort_txn(struct node_load *l)
 static bool asks_again(int rc, int status, const json_t *reply)
 {
 	return rc < 0 || status >= 500 || !reply || data_get_bool(reply, "error.retryable", false);
-}
-
-static bool stopping(struct node *n)
-{
-	return atomic_load(&n->state) == NODE_STOPPING;
 }
 
 static enum node_load_status commit(struct node_load *l, const json_t *message)
@@ -167,17 +174,20 @@ static enum node_load_status commit(struct node_load *l, const json_t *message)
 		int rc = node_fe_call(l->node, "/rpc/v1/load/commit", message,
 		                      deadline_min(by, deadline_in(COMMIT_CALL_MS)), &status,
 		                      &reply, &err);
-		if (rc == 0 && status == 200)
+		if (rc == 0 && status == 200) {
+			l->open = false;
 			return NODE_LOAD_SUCCESS;
+		}
 		if (!asks_again(rc, status, reply)) {
 			(void)node_fail_json(&l->fail, reply, "load/commit");
-			abort_txn(l);
+			node_load_abort(l);
 			return NODE_LOAD_FAIL;
 		}
 		log_warn("txn=%" PRId64 " label=%s commit is asked for again: %s", l->txn, l->label,
 		         rc < 0 ? err.msg : "the front end failed");
 		clock_sleep_ms(http_backoff_ms(attempt, 100, 2000));
 	}
+	l->open = false; /* nobody knows: an abort could undo nothing and say the wrong thing */
 	(void)node_ctx_fail(&l->ctx, RPC_E_TIMEOUT, false,
 	                    "the commit was not acknowledged in time: the rows may be visible; ask "
 	                    "again with the same label");
@@ -191,20 +201,22 @@ static int64_t lap(int64_t *since)
 	return took;
 }
 
+enum node_load_status node_load_begin(struct node_load *l)
+{
+	int64_t since = clock_mono_ms();
+	int rc = begin(l);
+	l->begin_ms = lap(&since);
+	return rc < 0 ? NODE_LOAD_FAIL : (enum node_load_status)rc;
+}
+
 enum node_load_status node_load_run(struct node_load *l)
 {
 	_cleanup_json_ json_t *message = NULL;
 	int64_t since = clock_mono_ms();
-	int rc = begin(l);
-	l->begin_ms = lap(&since);
-	if (rc == NODE_LOAD_LABEL_EXISTS)
-		return NODE_LOAD_LABEL_EXISTS;
-	if (rc < 0)
-		return NODE_LOAD_FAIL;
-	rc = write_rows(l, &message);
+	int rc = write_rows(l, &message);
 	l->write_ms = lap(&since);
 	if (rc < 0) {
-		abort_txn(l);
+		node_load_abort(l);
 		return NODE_LOAD_FAIL;
 	}
 	enum node_load_status status = commit(l, message);

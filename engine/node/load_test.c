@@ -1,5 +1,8 @@
 #include "engine/node/fixture.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 static const char *const plain[] = { "Authorization: Basic cm9vdDpwdw==", "label: l1",
 	                             "column_separator: \\x01", "Expect:", NULL };
 
@@ -104,8 +107,51 @@ static void strangers_are_refused(void **state)
 	p->fe.refuse_user = true;
 	_answer_ b = load(p, 0, plain, "1\n");
 	assert_int_equal(b.status, 401);
+	assert_int_equal(p->fe.begins, 1);
+	assert_int_equal(data_get_int(b.json, "LoadBytes", -1), 0);
+	assert_int_equal(p->fe.spooled,
+	                 0); /* nothing of it was on the disk when the FE was asked */
 	assert_string_equal(data_get_str(b.json, "Message"), "Access denied");
 	assert_int_equal(atomic_load(&fake.runs), 0);
+}
+
+static int begin_of_a_body(struct place *p)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+		                  .sin_port = htons((uint16_t)node_http_port(p->nodes[0])),
+		                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	static const char head[] = "PUT /api/db/t/_stream_load HTTP/1.1\r\nHost: x\r\n"
+				   "Authorization: Basic cm9vdDpwdw==\r\n"
+				   "Content-Length: 500\r\n\r\n1\n2";
+	assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof(to)), 0);
+	assert_int_equal(fd_write_all(fd, head, sizeof(head) - 1, NULL), 0);
+	return fd;
+}
+
+static bool heard(struct place *p, const int *count)
+{
+	for (int i = 0; i < 3000; i++) {
+		(void)pthread_mutex_lock(&p->fe.lock);
+		bool is = *count > 0;
+		(void)pthread_mutex_unlock(&p->fe.lock);
+		if (is)
+			return true;
+		clock_sleep_ms(10);
+	}
+	return false;
+}
+
+/* Its label would be taken until the transaction times out. */
+static void a_body_that_breaks_off_aborts(void **state)
+{
+	struct place *p = *state;
+	int fd = begin_of_a_body(p);
+	assert_true(heard(p, &p->fe.begins));
+	fd_closep(&fd);
+	assert_true(heard(p, &p->fe.aborts));
+	assert_non_null(strstr(p->fe.aborted, "\"txn\":77"));
+	assert_non_null(strstr(p->fe.aborted, "ended in the body"));
 }
 
 static void bad_requests_begin_nothing(void **state)
@@ -147,6 +193,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(failures_abort, setup, teardown),
 		cmocka_unit_test_setup_teardown(labels_are_used_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(strangers_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_body_that_breaks_off_aborts, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_requests_begin_nothing, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

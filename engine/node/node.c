@@ -16,6 +16,8 @@
 
 enum {
 	COPY_THREADS = 4,
+	BEGIN_THREADS =
+		4, /* of Stream Loads; not the loads' own, which may all be busy for minutes */
 	LOAD_THREADS = 8,
 	KEEPER_MS = 10 * 1000,
 	ERROR_LOG_AGE_S = 24 * 3600,
@@ -248,6 +250,7 @@ static struct node *node_new(const struct node_config *config)
 	n->cores = node_machine_cores();
 	/* The FE decides how much runs here; threads beyond the slots serve retries and duplicates. */
 	n->task_pool = node_pool_new((unsigned)config->slots * 4 + 8);
+	n->begin_pool = node_pool_new(BEGIN_THREADS);
 	n->load_pool = node_pool_new(LOAD_THREADS);
 	n->copy_pool = node_pool_new(COPY_THREADS);
 	n->tasks = node_tasks_new(n);
@@ -348,6 +351,7 @@ static void stop_threads(struct node *n)
 	if (n->web_server)
 		http_server_stop(n->web_server, STOP_GRACE_MS);
 	node_pool_free(n->task_pool);
+	node_pool_free(n->begin_pool);
 	node_pool_free(n->load_pool);
 	node_pool_free(n->copy_pool);
 	if (n->keeper_runs) {

@@ -46,7 +46,7 @@ struct node {
 	struct store_cache *cache;
 	struct exec *exec;
 	char *exec_dirs[4];
-	struct node_pool *task_pool, *load_pool, *copy_pool;
+	struct node_pool *task_pool, *begin_pool, *load_pool, *copy_pool;
 	struct node_tasks *tasks;
 	struct routes *routes;
 	struct http_server *heartbeat_server, *brpc_server, *web_server;

@@ -38,7 +38,7 @@ typedef void (*http_handler)(void *arg, struct http_req *req);
 
 struct http_stream { /* a streamed body (Stream Load, tablet copies): gigabytes, chunked or not */
 	/* Headers are here, no byte of the body yet (nor the 100 Continue). Answer now to refuse (the body
-	 * is then not read), or set *state to go on. */
+	 * is then not read), or set *state to go on; http_hold_body() to decide later. */
 	void (*on_head)(void *arg, struct http_req *req, void **state);
 	/* A piece of the body; non-zero stops reading: answer before returning it. */
 	int (*on_piece)(void *arg, struct http_req *req, void *state, const char *data, size_t len);
@@ -110,6 +110,10 @@ void http_answer_ranges(struct http_req *r, const char *content_type, struct str
 
 /* Takes the request over: the handler may return without answering. */
 void http_hold(struct http_req *r);
+/* In on_head, with *state set: the body waits (no 100 Continue is sent and no byte of it read) until the request is
+ * answered, which refuses it, or http_take_body(). One of the two, once, from any thread; *state may be gone after. */
+void http_hold_body(struct http_req *r);
+void http_take_body(struct http_req *r);
 /* For a held request: whether the peer has gone away (its answer then goes nowhere). */
 bool http_req_gone(const struct http_req *r);
 

@@ -77,6 +77,7 @@ struct http_server {
 
 enum http_stage {
 	HTTP_STAGE_HEAD, /* nothing but the request line and headers so far */
+	HTTP_STAGE_WAIT, /* somebody decides whether the body is read: http_hold_body() */
 	HTTP_STAGE_BODY, /* reading the body */
 	HTTP_STAGE_WORK, /* the handler has it */
 	HTTP_STAGE_SENT, /* the answer was handed to libmicrohttpd */

@@ -172,21 +172,42 @@ static void check_head(struct http_req *r, const char *method, uint64_t body_len
 		                  r->server->limits.body_bytes);
 }
 
+/* Whether the body is read is decided elsewhere: called at the head, and again when it is known or the peer is cut. */
+static enum MHD_Result await_body(struct http_req *r)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	bool answered = r->answered, open = r->held && !answered;
+	bool cut = r->cut || atomic_load(&r->server->stopping);
+	r->suspended = open && !cut;
+	if (r->suspended)
+		MHD_suspend_connection(r->mhd);
+	(void)pthread_mutex_unlock(&r->lock);
+	if (open)
+		return cut ? MHD_NO : MHD_YES;
+	r->stage = HTTP_STAGE_BODY;
+	if (!answered || !r->has_body)
+		return MHD_YES;
+	r->conn->refused = true;
+	return give_answer(r);
+}
+
 static enum MHD_Result on_head(struct http_req *r, const char *method)
 {
 	uint64_t body_len = 0;
 	struct http_conn *conn = r->conn;
 	r->has_body = body_announced(r, &body_len);
 	check_head(r, method, body_len);
+	bool timed = r->route && r->route->body == HTTP_BODY_BUFFER && r->has_body;
+	atomic_store(&conn->cut_at_ms,
+	             timed ? clock_mono_ms() + 1000 * (int64_t)r->server->limits.body_s : 0);
 	if (!r->answered && r->route->body == HTTP_BODY_STREAM) {
 		r->stream = *r->route->stream;
 		r->stream_arg = r->route->arg;
 		r->stream_begun = true;
 		r->stream.on_head(r->stream_arg, r, &r->stream_state);
+		if (r->stage == HTTP_STAGE_WAIT)
+			return await_body(r);
 	}
-	bool timed = r->route && r->route->body == HTTP_BODY_BUFFER && r->has_body;
-	atomic_store(&conn->cut_at_ms,
-	             timed ? clock_mono_ms() + 1000 * (int64_t)r->server->limits.body_s : 0);
 	r->stage = HTTP_STAGE_BODY;
 	/* An answer before the body ends the connection; without a body it may wait for the next call. */
 	if (!r->answered || !r->has_body)
@@ -275,6 +296,8 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mhd, const cha
 		return MHD_NO;
 	if (r->stage == HTTP_STAGE_HEAD)
 		return on_head(r, method);
+	if (r->stage == HTTP_STAGE_WAIT)
+		return await_body(r);
 	if (*len == 0)
 		return on_end(r);
 	size_t n = *len;
@@ -346,11 +369,28 @@ void http_hold(struct http_req *r)
 	if (r->held)
 		return;
 	/* libmicrohttpd's copies die with the connection, which a holder may outlive. */
-	(void)MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, keep_header, r);
+	if (!r->headers_in.n)
+		(void)MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, keep_header, r);
 	(void)pthread_mutex_lock(&r->lock);
 	r->held = true;
 	r->refs++;
 	(void)pthread_mutex_unlock(&r->lock);
+}
+
+void http_hold_body(struct http_req *r)
+{
+	http_hold(r);
+	r->stage = HTTP_STAGE_WAIT;
+}
+
+void http_take_body(struct http_req *r)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	r->held = false;
+	if (r->suspended && !r->cut)
+		MHD_resume_connection(r->mhd);
+	(void)pthread_mutex_unlock(&r->lock);
+	http_req_unref(r);
 }
 
 bool http_req_gone(const struct http_req *r)
