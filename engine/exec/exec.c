@@ -14,6 +14,9 @@
 #include "lib/data/json.h"
 
 enum { WRITE_MS = 30000, STOP_MS = 20 };
+/* Children that did not come up, in a row, after which callers are told instead of left waiting: with the pauses between
+ * them, under a second for a parser (a session waits for an answer), some six for an executor (its task may wait). */
+enum { BAD_STARTS_PARSER = 4, BAD_STARTS_TASKS = 7 };
 
 json_t *exec_failure(const char *code, const char *message)
 {
@@ -72,6 +75,7 @@ static void release(struct exec *e)
 	free(e->group);
 	free(e->program);
 	free(e->temp_dir);
+	free(e->why_down);
 	free(e);
 }
 
@@ -171,6 +175,29 @@ static void wait_a_little(struct exec *e, pthread_cond_t *cond, const struct pat
 	(void)pthread_cond_timedwait(cond, &e->lock, &until);
 }
 
+/* NULL to go on waiting for a turn. With the lock held. */
+static json_t *no_turn(const struct exec *e, const struct patience *p)
+{
+	bool parser = e->mode == EXEC_PARSER;
+	const char *what = parser ? "parser" : "executor";
+	if (!e->ready && e->bad_starts >= (parser ? BAD_STARTS_PARSER : BAD_STARTS_TASKS)) {
+		autofree char *text =
+			xasprintf("the %s process does not start: %s", what, e->why_down);
+		return exec_failure(RPC_E_CRASHED, text);
+	}
+	json_t *failure = lost_patience(p);
+	/* The time of a parser's call is ours, not the statement's. */
+	if (failure && parser && deadline_passed(p->by)) {
+		json_decref(failure);
+		autofree char *text = xasprintf("no turn with the parser process in time: %s",
+		                                e->ready            ? "it is busy with others"
+		                                : e->bad_starts > 0 ? e->why_down
+		                                                    : "it is not up yet");
+		failure = exec_failure(RPC_E_INTERNAL, text);
+	}
+	return failure;
+}
+
 /* Those that are to be alone go first, or they would never find the child empty. */
 static bool has_room(const struct exec *e, const struct exec_call *call)
 {
@@ -187,7 +214,7 @@ static json_t *take_turn(struct exec *e, const struct patience *p, struct exec_c
 	e->waiting++;
 	e->waiting_alone += call->alone;
 	while (!failure && !e->closing && !has_room(e, call)) {
-		failure = lost_patience(p);
+		failure = no_turn(e, p);
 		if (!failure)
 			wait_a_little(e, &e->turn, p);
 	}

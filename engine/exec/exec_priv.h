@@ -45,13 +45,16 @@ struct exec {
 	struct exec_call *calls;
 	int64_t last_id;
 	int users, waiting, waiting_alone;
-	bool alone; /* the one call that runs wants no other beside it */
+	bool alone;     /* the one call that runs wants no other beside it */
+	int bad_starts; /* in a row, up to now; why_down: what the last one failed of */
+	char *why_down;
 	struct exec_stats stats;
 
 	/* The supervising thread's own. */
 	struct buf in;
 	int64_t started_ms, start_at_ms, pause_ms;
 	struct exec_use use; /* of a parser */
+	char *refusal;       /* what the child said instead of coming up */
 };
 
 /* child.c */

@@ -51,6 +51,15 @@ static void finish(struct exec *e, struct exec_call *call, json_t *reply /* stol
 	(void)pthread_cond_signal(&call->done);
 }
 
+/* With the lock held: those who wait for a child learn what keeps it away. */
+static void note_bad_start(struct exec *e, const char *why)
+{
+	e->bad_starts++;
+	free(e->why_down);
+	e->why_down = xstrdup(why);
+	(void)pthread_cond_broadcast(&e->turn);
+}
+
 static void fail_all(struct exec *e, const char *code, const char *message)
 {
 	while (e->calls)
@@ -80,6 +89,8 @@ static void lose_child(struct exec *e, const char *code, const char *why)
 	else if (!meant)
 		e->stats.crashes++;
 	fail_all(e, code, strcmp(code, RPC_E_OOM) == 0 ? why : message);
+	if (!was_ready && !meant)
+		note_bad_start(e, message);
 	(void)pthread_mutex_unlock(&e->lock);
 	(void)pthread_mutex_unlock(&e->write_lock);
 	buf_reset(&e->in);
@@ -100,6 +111,9 @@ static void start_child(struct exec *e)
 		log_error("group=%s %s", e->group, err.msg);
 		e->pause_ms = e->pause_ms * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : e->pause_ms * 2;
 		e->start_at_ms = clock_mono_ms() + e->pause_ms;
+		(void)pthread_mutex_lock(&e->lock);
+		note_bad_start(e, err.msg);
+		(void)pthread_mutex_unlock(&e->lock);
 		return;
 	}
 	_cleanup_buf_ struct buf frame = BUF_INIT(EXEC_MESSAGE_MAX + 64);
@@ -123,11 +137,14 @@ static bool opened(struct exec *e, const json_t *reply)
 	if (!data_get_bool(reply, "ok", false)) {
 		const char *why = data_get_str(reply, "error.message");
 		log_error("group=%s executor refuses to start: %s", e->group, why ? why : "?");
+		free(e->refusal);
+		e->refusal = xstrdup(why ? why : "it refuses to start");
 		return false;
 	}
 	e->pause_ms = PAUSE_MIN_MS;
 	(void)pthread_mutex_lock(&e->lock);
 	e->ready = true;
+	e->bad_starts = 0;
 	(void)pthread_cond_broadcast(&e->turn);
 	(void)pthread_mutex_unlock(&e->lock);
 	log_debug("group=%s pid=%d landlock=%d executor is ready", e->group, (int)e->pid,
@@ -183,8 +200,8 @@ static bool read_child(struct exec *e)
 }
 
 /* A parser works on one statement at a time; NULL, or why that one is to end with it. Time on the wall says nothing
- * about a statement: on a busy machine its turn on a processor comes late. */
-static const char *parser_stuck(struct exec *e, int64_t id, int64_t now)
+ * about a statement: on a busy machine its turn on a processor comes late. *ret_code: whose fault it is. */
+static const char *parser_stuck(struct exec *e, int64_t id, int64_t now, const char **ret_code)
 {
 	int64_t cpu = exec_child_cpu_ms(e->pid);
 	struct exec_use *u = &e->use;
@@ -194,8 +211,10 @@ static const char *parser_stuck(struct exec *e, int64_t id, int64_t now)
 		u->cpu_ms = cpu;
 		u->moved_ms = now;
 	}
+	*ret_code = RPC_E_TIMEOUT;
 	if (cpu >= 0 && cpu - u->from_ms > EXEC_PARSE_CPU_MS)
 		return "the statement takes too much time";
+	*ret_code = RPC_E_CRASHED;
 	return now - u->moved_ms > STILL_MS ? "the parser process stands still" : NULL;
 }
 
@@ -211,7 +230,8 @@ static void watch_child(struct exec *e)
 			oldest = c->abandoned_ms;
 	(void)pthread_mutex_unlock(&e->lock);
 	int64_t patience = e->mode == EXEC_PARSER ? 0 : ABANDONED_MS;
-	const char *stuck = parsing ? parser_stuck(e, parsing, now) : NULL;
+	const char *code = NULL;
+	const char *stuck = parsing ? parser_stuck(e, parsing, now, &code) : NULL;
 	if (rss > e->rss_limit) {
 		autofree char *why =
 			xasprintf("Memory of %s exceed limit. Used: %" PRId64 ", Limit: %" PRId64
@@ -219,7 +239,7 @@ static void watch_child(struct exec *e)
 		                  e->group, rss, e->rss_limit);
 		lose_child(e, RPC_E_OOM, why);
 	} else if (stuck) {
-		lose_child(e, RPC_E_TIMEOUT, stuck);
+		lose_child(e, code, stuck);
 	} else if (oldest != INT64_MAX && now - oldest >= patience) {
 		lose_child(e, RPC_E_CRASHED, "the executor process does not stop a request");
 	} else if (!e->ready && now - e->started_ms > START_MS) {
@@ -261,7 +281,10 @@ void *exec_supervise(void *exec)
 		if (p[0].revents && read(e->wake_fd, &ignored, sizeof(ignored)) < 0)
 			log_debug("group=%s spurious wake", e->group);
 		if (e->pid && p[1].revents && !read_child(e))
-			lose_child(e, RPC_E_CRASHED, "the executor process died");
+			lose_child(e, RPC_E_CRASHED,
+			           e->refusal ? e->refusal : "the executor process died");
+		free(e->refusal);
+		e->refusal = NULL;
 		if (e->pid && clock_mono_ms() - watched >= TICK_MS / 2) {
 			watch_child(e);
 			watched = clock_mono_ms();
