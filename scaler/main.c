@@ -26,7 +26,7 @@ enum { EXIT_USAGE = 2 };
 struct flags {
 	const char *config, *listen, *tls_cert, *tls_key, *client_ca;
 	const char *kubeconfig, *namespaces, *token_file, *decision_log;
-	const char *lease, *advertise;
+	const char *lease, *advertise, *dns_suffix;
 };
 
 static const char usage[] =
@@ -35,6 +35,8 @@ static const char usage[] =
 	"  --kubeconfig FILE    find clusters from StarRocksClusters (in a "
 	"pod: without this flag)\n"
 	"  --namespace A,B      only in these namespaces (all)\n"
+	"  --dns-domain-suffix S  of FE Services, for the name in their certificates "
+	"(cluster.local)\n"
 	"  --listen HOST:PORT   where to answer (127.0.0.1:9091)\n"
 	"  --token-file FILE    bearer token that callers must send; needed "
 	"but on a loopback address\n"
@@ -79,6 +81,7 @@ static int parse_flags(int argc, char **argv, struct flags *f)
 		{ "decision-log", required_argument, NULL, 'd' },
 		{ "lease", required_argument, NULL, 'i' },
 		{ "advertise", required_argument, NULL, 'r' },
+		{ "dns-domain-suffix", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
@@ -86,7 +89,7 @@ static int parse_flags(int argc, char **argv, struct flags *f)
 	const char **const to[] = { &f->config,     &f->listen,     &f->tls_cert,
 		                    &f->tls_key,    &f->client_ca,  &f->kubeconfig,
 		                    &f->namespaces, &f->token_file, &f->decision_log,
-		                    &f->lease,      &f->advertise };
+		                    &f->lease,      &f->advertise,  &f->dns_suffix };
 	int which = 0;
 	for (int c; (c = getopt_long(argc, argv, "", options, &which)) != -1;) {
 		if (c == 'h') {
@@ -130,6 +133,7 @@ struct program {
 	struct source_discover *discover;
 	struct serve *serve;
 	struct serve_replica *replica;
+	char *dns_suffix;
 };
 
 static void program_stop(struct program *p)
@@ -141,6 +145,7 @@ static void program_stop(struct program *p)
 	serve_pools_free(p->pools);
 	kube_config_free(p->kube);
 	source_config_free(&p->config);
+	free(p->dns_suffix);
 }
 
 static void pools_known(void *arg)
@@ -187,6 +192,14 @@ static int start_replica(struct program *p, const struct flags *f, const struct 
 	return serve_replica_start(&c, &p->replica, err);
 }
 
+/* As the operator's flag: with "svc." or without. */
+static char *dns_suffix(const char *text)
+{
+	if (!text)
+		return NULL;
+	return str_starts(str_of(text), "svc.") ? xstrdup(text) : xasprintf("svc.%s", text);
+}
+
 static int start(struct program *p, const struct flags *f, struct err *err)
 {
 	int rc = f->config ? source_config_read(f->config, &p->config, err) : 0;
@@ -223,8 +236,10 @@ static int start(struct program *p, const struct flags *f, struct err *err)
 		serve_pools_complete(p->pools, true);
 		return 0;
 	}
+	p->dns_suffix = dns_suffix(f->dns_suffix);
 	struct source_discover_config dc = { .kube = p->kube,
 		                             .namespaces = f->namespaces,
+		                             .dns_suffix = p->dns_suffix,
 		                             .source = p->source,
 		                             .on_complete = pools_known,
 		                             .arg = p->pools };

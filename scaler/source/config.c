@@ -312,23 +312,72 @@ static void take_password(const json_t *cr, struct source_login *l)
 	l->secret_key = xstrdup(key);
 }
 
-static void take_way_in(const json_t *cr, struct source_target *t)
+/* The operator tells so in the status: whether its own user is refused is for it to find out, not for us. */
+static bool root_goes_on(const json_t *cr)
+{
+	size_t i;
+	const json_t *c;
+	json_array_foreach(data_get(cr, "status.conditions"), i, c)
+	{
+		const char *type = data_get_str(c, "type"), *status = data_get_str(c, "status");
+		if (type && status && strcmp(type, "RootSql") == 0 && strcmp(status, "True") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The operator's own user (decision 0124), else root. */
+static void take_user(const json_t *cr, const char *cluster, struct source_login *l)
+{
+	const char *user = data_get_str(cr, "spec.sqlUser.name");
+	bool wanted = data_get_bool(cr, "spec.sqlUser.enabled", false);
+	l->root_instead = wanted && root_goes_on(cr);
+	if (!wanted || l->root_instead) {
+		take_password(cr, l);
+		return;
+	}
+	l->user = xstrdup(user ? user : "roost_operator");
+	l->secret = xasprintf("%s-roost-sql", cluster);
+	l->secret_key = xstrdup("password");
+}
+
+/* Over TLS to a name, or not at all (decision 0125). */
+static int take_tls(const json_t *cr, const char *service, struct source_login *l, struct err *err)
+{
+	const json_t *tls = data_get(cr, "spec.tls");
+	if (!tls || json_is_null(tls))
+		return 0;
+	int rc = 0;
+	if (data_get(tls, "caSecretName"))
+		rc = take_name(tls, "caSecretName", NULL, &l->ca_secret, err);
+	else
+		rc = take_name(tls, "secretName", NULL, &l->ca_secret, err);
+	if (rc == 0)
+		rc = take_name(tls, "serverName", service, &l->tls_name, err);
+	return rc < 0 ? err_wrap(err, "spec.tls") : 0;
+}
+
+static int take_way_in(const json_t *cr, const char *dns_suffix, struct source_target *t,
+                       struct err *err)
 {
 	const char *engine = data_get_str(cr, "metadata.annotations.roost\\.io/engine");
 	t->url = xasprintf("http://%s-fe-service.%s.svc:%d/api/roost/load", t->cluster, t->ns,
 	                   FE_HTTP_PORT);
 	if (engine && strcmp(engine, "true") == 0) {
 		t->token_later = true;
-		return;
+		return 0;
 	}
+	autofree char *service = xasprintf("%s-fe-service.%s.%s", t->cluster, t->ns,
+	                                   dns_suffix ? dns_suffix : SOURCE_DNS_SUFFIX);
 	t->login.host = xasprintf("%s-fe-service.%s.svc", t->cluster, t->ns);
 	t->login.query_port = FE_QUERY_PORT;
 	t->login.http_port = FE_HTTP_PORT;
-	take_password(cr, &t->login);
+	take_user(cr, t->cluster, &t->login);
+	return take_tls(cr, service, &t->login, err);
 }
 
-int source_target_of_cr(const json_t *cr, enum source_role role, struct source_target *ret,
-                        struct err *err)
+int source_target_of_cr(const json_t *cr, enum source_role role, const char *dns_suffix,
+                        struct source_target *ret, struct err *err)
 {
 	const json_t *spec =
 		data_get(cr, role == SOURCE_CN ? "spec.starRocksCnSpec" : "spec.starRocksBeSpec");
@@ -344,6 +393,8 @@ int source_target_of_cr(const json_t *cr, enum source_role role, struct source_t
 		rc = take_name(cr, "metadata.name", NULL, &t.cluster, err);
 	if (rc == 0)
 		rc = take_limits(scaling, &t.limits, err);
+	if (rc == 0)
+		rc = take_way_in(cr, dns_suffix, &t, err);
 	if (rc < 0) {
 		source_target_free(&t);
 		return rc;
@@ -352,7 +403,6 @@ int source_target_of_cr(const json_t *cr, enum source_role role, struct source_t
 	t.pool = xstrdup(source_role_pool[role]);
 	const char *uid = data_get_str(cr, "metadata.uid");
 	t.uid = uid ? xstrdup(uid) : NULL;
-	take_way_in(cr, &t);
 	*ret = t;
 	return 0;
 }

@@ -32,10 +32,14 @@ void source_config_free_targets(struct source_config *c); /* n stays what it was
 
 /* What the CR asks for its nodes of that role: 1 when they are no pool to scale, else 0 and a target whose token or
  * password comes later: Roost's engine (annotation roost.io/engine: "true") has a load document; an FE of StarRocks'
- * own is asked as root, with the password of spec.rootPasswordSecret, or of MYSQL_PWD in feEnvVars. */
+ * own is asked as the user of spec.sqlUser, by the Secret <name>-roost-sql; as root, with the password of
+ * spec.rootPasswordSecret, or of MYSQL_PWD in feEnvVars, when there is none, or when the operator's condition RootSql says
+ * that the FE refuses it. With spec.tls the name in the certificate is serverName, or the FE Service's under dns_suffix (NULL:
+ * SOURCE_DNS_SUFFIX). */
+#define SOURCE_DNS_SUFFIX "svc.cluster.local"
 enum { SOURCE_NO_POOL = 1 };
-int source_target_of_cr(const json_t *cr, enum source_role role, struct source_target *ret,
-                        struct err *err);
+int source_target_of_cr(const json_t *cr, enum source_role role, const char *dns_suffix,
+                        struct source_target *ret, struct err *err);
 extern const char *const source_role_pool[SOURCE_ROLES]; /* "cn", "be" */
 
 #endif

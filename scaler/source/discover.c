@@ -13,7 +13,12 @@
 #include "lib/kube/watch.h"
 #include "scaler/source/config.h"
 
-enum { TOKENS_EVERY_MS = 1000, SECRET_CALL_MS = 3000, TOKEN_MAX = 4096, COMPLAIN_EVERY_MS = 60000 };
+enum {
+	TOKENS_EVERY_MS = 1000,
+	SECRET_CALL_MS = 3000,
+	SECRET_MAX = 1024 * 1024,
+	COMPLAIN_EVERY_MS = 60000
+};
 
 struct watch {
 	struct source_discover *owner;
@@ -48,7 +53,7 @@ static void put_role(struct watch *w, const json_t *cr, enum source_role role, c
 	struct source_target t = { 0 };
 	struct err err = ERR_INIT;
 	autofree char *key = source_key(ns, name, source_role_pool[role]);
-	int rc = source_target_of_cr(cr, role, &t, &err);
+	int rc = source_target_of_cr(cr, role, w->owner->config.dns_suffix, &t, &err);
 	if (rc < 0)
 		log_warn("cluster=%s/%s %s not scaled: %s", ns, name, source_role_pool[role],
 		         err.msg);
@@ -153,16 +158,16 @@ static void *watch_main(void *arg)
 	return NULL;
 }
 
-/* ---- tokens and passwords --------------------------------------------------------------------- */
+/* ---- tokens, passwords and CAs ---------------------------------------------------------------- */
 
 struct wanted {
 	char *ns, *key, *secret, *secret_key;
-	bool password;
+	enum source_secret what;
 };
 typedef VEC(struct wanted) wanted_vec;
 
 static void note_wanted(void *arg, const char *key, const struct source_target *t,
-                        const char *secret, const char *secret_key)
+                        enum source_secret what, const char *secret, const char *secret_key)
 {
 	wanted_vec *v = arg;
 	vec_push(v, (struct wanted){ .ns = xstrdup(t->ns),
@@ -170,7 +175,27 @@ static void note_wanted(void *arg, const char *key, const struct source_target *
 	                             .secret = secret ? xstrdup(secret)
 	                                              : xasprintf("%s-roost-token", t->cluster),
 	                             .secret_key = xstrdup(secret ? secret_key : "token"),
-	                             .password = secret != NULL });
+	                             .what = what });
+}
+
+/* rc: of reading the Secret. */
+static void not_there(struct source_discover *d, const struct wanted *w, int rc, struct err *err)
+{
+	bool gone = rc == 0 || rc == KUBE_NOT_FOUND;
+	if (rc == KUBE_NOT_FOUND && w->what == SOURCE_TOKEN)
+		return; /* the operator makes it soon */
+	if (rc == KUBE_NOT_FOUND)
+		(void)err_set(err, -ENOENT, "Secret %s is not there", w->secret);
+	else if (rc == 0)
+		(void)err_set(err, -ENOENT, "Secret %s has no %s, or not in base64", w->secret,
+		              w->secret_key);
+	else
+		err_wrap(err, "Secret %s", w->secret);
+	source_no_secret(d->config.source, w->key, w->what, gone, err);
+	if (clock_mono_ms() < d->quiet_until_ms)
+		return;
+	d->quiet_until_ms = clock_mono_ms() + COMPLAIN_EVERY_MS;
+	log_warn("pool=%s no %s for its FE: %s", w->key, w->secret_key, err->msg);
 }
 
 static void fetch(struct source_discover *d, struct kube_client *client, const struct wanted *w)
@@ -181,17 +206,16 @@ static void fetch(struct source_discover *d, struct kube_client *client, const s
 	int rc = kube_get(client, &ref, &secret, &err);
 	const json_t *data = rc == 0 ? json_object_get(secret, "data") : NULL;
 	const char *text = json_string_value(json_object_get(data, w->secret_key));
-	_cleanup_buf_ struct buf out = BUF_INIT(TOKEN_MAX);
-	if (text && data_base64_decode(str_of(text), &out) == 0) {
-		if (!w->password)
-			out.len = str_trim(str_of(buf_cstr(&out))).len; /* no newline at the end */
-		source_set_secret(d->config.source, w->key,
+	_cleanup_buf_ struct buf out = BUF_INIT(SECRET_MAX);
+	bool found = text && data_base64_decode(str_of(text), &out) == 0;
+	if (found && w->what == SOURCE_TOKEN)
+		out.len = str_trim(str_of(buf_cstr(&out))).len; /* no newline at the end */
+	/* An empty password is one; an empty CA would trust nobody. */
+	if (found && (out.len || w->what != SOURCE_CA))
+		source_set_secret(d->config.source, w->key, w->what,
 		                  (struct str){ buf_cstr(&out), out.len });
-	} else if ((rc != KUBE_NOT_FOUND || w->password) && clock_mono_ms() > d->quiet_until_ms) {
-		d->quiet_until_ms = clock_mono_ms() + COMPLAIN_EVERY_MS;
-		log_warn("pool=%s no %s for its FE: %s", w->key, w->password ? "password" : "token",
-		         rc ? err.msg : "the Secret has no such key, or not in base64");
-	} /* a token that is not found: the operator makes it soon */
+	else
+		not_there(d, w, rc, &err);
 	if (out.p)
 		explicit_bzero(out.p, out.cap);
 }

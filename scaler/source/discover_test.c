@@ -33,6 +33,15 @@
 	"\"roostAutoscaling\":{\"maxReplicas\":6}},\"starRocksCnSpec\":{"                   \
 	"\"roostAutoscaling\":{\"maxReplicas\":7}}}}"
 
+/* Asked as the operator's own user, over TLS. */
+#define CAREFUL                                                                                \
+	"{\"apiVersion\":\"starrocks.com/v1\",\"kind\":\"StarRocksCluster\",\"metadata\":{"    \
+	"\"namespace\":\"ns\",\"name\":\"tl\",\"resourceVersion\":\"7\"},\"spec\":{"           \
+	"\"sqlUser\":{\"enabled\":true},\"rootPasswordSecret\":{\"name\":\"never-read\"},"     \
+	"\"tls\":{\"secretName\":\"fe-tls\",\"caSecretName\":\"fe-ca\"},\"starRocksCnSpec\":{" \
+	"\"roostAutoscaling\":{\"maxReplicas\":8}}}}"
+
+static atomic_int users_asked, cas_asked, roots_asked;
 static atomic_int watches, lists, secret_there, secrets_asked, passwords_asked;
 
 /* The first watch brings changes, the second a 410, the later ones nothing. */
@@ -44,7 +53,7 @@ static void clusters(void *arg, struct http_req *r)
 		http_answer_json(
 			r, 200,
 			n ? "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[" CLUSTER(
-				    "c", "5") "," STARROCKS("sr") "]}"
+				    "c", "5") "," STARROCKS("sr") "," CAREFUL "]}"
 			  : "{\"metadata\":{\"resourceVersion\":\"5\"},\"items\":[" CLUSTER(
 				    "a", "3") "," CLUSTER("b", "3") "," CLUSTER("bad", "-1") "]}");
 		return;
@@ -81,6 +90,12 @@ static void root_password(void *arg, struct http_req *r)
 	(void)arg;
 	atomic_fetch_add(&passwords_asked, 1);
 	http_answer_json(r, 200, "{\"data\":{\"password\":\"Z2VoZWlt\"}}");
+}
+
+static void counted(void *arg, struct http_req *r)
+{
+	atomic_fetch_add((atomic_int *)arg, 1);
+	http_answer_json(r, 200, "{\"data\":{\"password\":\"Z2VoZWlt\",\"ca.crt\":\"\"}}");
 }
 
 /* ---- the source's owner ----------------------------------------------------------------------- */
@@ -142,13 +157,14 @@ static void wait_max(const char *key, int64_t max)
 		fail_msg("%s: %lld, not %lld", key, (long long)max_of(key), (long long)max);
 }
 
-static void count(void *arg, const char *key, const struct source_target *t, const char *secret,
-                  const char *secret_key)
+static void count(void *arg, const char *key, const struct source_target *t,
+                  enum source_secret what, const char *secret, const char *secret_key)
 {
 	(void)key;
 	(void)t;
 	(void)secret_key;
-	(*(int *)arg) += secret == NULL; /* tokens */
+	(void)secret;
+	(*(int *)arg) += what == SOURCE_TOKEN;
 }
 
 static int tokens_missing(struct source *s)
@@ -156,6 +172,27 @@ static int tokens_missing(struct source *s)
 	int n = 0;
 	source_secrets_wanted(s, count, &n);
 	return n;
+}
+
+static void secrets_are_read_by_name(struct source *source)
+{
+	struct deadline by = deadline_in(30000);
+	while (!atomic_load(&secrets_asked) && !deadline_passed(by))
+		clock_sleep_ms(10);
+	assert_int_equal(tokens_missing(source), 1); /* the operator has not made it yet */
+	atomic_store(&secret_there, 1);
+	while (tokens_missing(source) && !deadline_passed(by))
+		clock_sleep_ms(10);
+	assert_int_equal(tokens_missing(source), 0);
+	while (!atomic_load(&passwords_asked) && !deadline_passed(by))
+		clock_sleep_ms(10);
+	assert_int_equal(atomic_load(&passwords_asked), 1);
+	/* An empty CA is none: it is looked for again, and the FE is not asked. */
+	while (atomic_load(&cas_asked) < 2 && !deadline_passed(by))
+		clock_sleep_ms(10);
+	assert_in_range(atomic_load(&cas_asked), 2, 1000);
+	assert_int_equal(atomic_load(&users_asked), 1);
+	assert_int_equal(atomic_load(&roots_asked), 0);
 }
 
 static void pools_follow_the_clusters(void **state)
@@ -168,9 +205,23 @@ static void pools_follow_the_clusters(void **state)
 		{ .method = "GET",
 		  .path = "/api/v1/namespaces/ns/secrets/root-of-sr",
 		  .handler = root_password },
+		{ .method = "GET",
+		  .path = "/api/v1/namespaces/ns/secrets/tl-roost-sql",
+		  .handler = counted,
+		  .arg = &users_asked },
+		{ .method = "GET",
+		  .path = "/api/v1/namespaces/ns/secrets/fe-ca",
+		  .handler = counted,
+		  .arg = &cas_asked },
+		{ .method = "GET",
+		  .path = "/api/v1/namespaces/ns/secrets/never-read",
+		  .handler = counted,
+		  .arg = &roots_asked },
 		{ .method = "GET", .path = "/api/v1/namespaces/ns/secrets/*", .handler = secret },
 	};
-	struct http_server_config sc = { .listen = "127.0.0.1:0", .routes = routes, .n_routes = 3 };
+	struct http_server_config sc = { .listen = "127.0.0.1:0",
+		                         .routes = routes,
+		                         .n_routes = ARRAY_LEN(routes) };
 	struct http_server *api = NULL;
 	struct kube_config *kube = NULL;
 	struct source *source = NULL;
@@ -203,17 +254,7 @@ static void pools_follow_the_clusters(void **state)
 	wait_max("ns/sr/be", 6);
 	assert_int_equal(atomic_load(&complete), 1);
 
-	struct deadline by = deadline_in(30000);
-	while (!atomic_load(&secrets_asked) && !deadline_passed(by))
-		clock_sleep_ms(10);
-	assert_int_equal(tokens_missing(source), 1); /* the operator has not made it yet */
-	atomic_store(&secret_there, 1);
-	while (tokens_missing(source) && !deadline_passed(by))
-		clock_sleep_ms(10);
-	assert_int_equal(tokens_missing(source), 0);
-	while (!atomic_load(&passwords_asked) && !deadline_passed(by))
-		clock_sleep_ms(10);
-	assert_int_equal(atomic_load(&passwords_asked), 1);
+	secrets_are_read_by_name(source);
 
 	source_discover_stop(d);
 	source_stop(source);

@@ -1,4 +1,5 @@
 /* One call serves all pools of an FE; a password that comes later, is refused, and is changed (pthread_create in fake.h). */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -173,10 +174,11 @@ static bool on_statement(void *arg, int fd, const char *sql)
 }
 
 static atomic_int wanted;
-static void note(void *arg, const char *key, const struct source_target *t, const char *secret,
-                 const char *secret_key)
+static void note(void *arg, const char *key, const struct source_target *t, enum source_secret what,
+                 const char *secret, const char *secret_key)
 {
 	(void)arg;
+	assert_int_equal(what, SOURCE_PASSWORD);
 	assert_string_equal(key, "ns/c0/cn");
 	assert_string_equal(t->ns, "ns");
 	assert_string_equal(secret, "s");
@@ -211,13 +213,13 @@ static void a_password_comes_later_and_is_not_tried_again_and_again(void **state
 	assert_int_equal(atomic_load(&seen[0].failures), 0);
 	source_secrets_wanted(s, note, NULL);
 	assert_int_equal(atomic_load(&wanted), 1);
-	source_set_secret(s, "ns/c0/cn", STR_LIT("one"));
+	source_set_secret(s, "ns/c0/cn", SOURCE_PASSWORD, STR_LIT("one"));
 	wait_for(&seen[0].failures, 1);
 	/* The same again is no reason to try: no account gets locked by us. Another one is. */
-	source_set_secret(s, "ns/c0/cn", STR_LIT("one"));
+	source_set_secret(s, "ns/c0/cn", SOURCE_PASSWORD, STR_LIT("one"));
 	clock_sleep_ms(1000);
 	assert_int_equal(atomic_load(&seen[0].failures), 1);
-	source_set_secret(s, "ns/c0/cn", STR_LIT("two"));
+	source_set_secret(s, "ns/c0/cn", SOURCE_PASSWORD, STR_LIT("two"));
 	wait_for(&seen[0].failures, 2);
 	/* Refused, it is looked for again. */
 	struct deadline by = deadline_in(WAIT_MS);
@@ -233,6 +235,70 @@ static void a_password_comes_later_and_is_not_tried_again_and_again(void **state
 	(void)close(fd);
 }
 
+static void note_ca(void *arg, const char *key, const struct source_target *t,
+                    enum source_secret what, const char *secret, const char *secret_key)
+{
+	(void)key;
+	(void)t;
+	assert_int_equal(what, SOURCE_CA);
+	assert_string_equal(secret, "ca");
+	assert_string_equal(secret_key, "ca.crt");
+	(*(int *)arg)++;
+}
+
+static int cas_wanted(struct source *s)
+{
+	int n = 0;
+	source_secrets_wanted(s, note_ca, &n);
+	return n;
+}
+
+/* With spec.tls nobody is asked before there is a CA, nor after it is gone. */
+static void without_a_ca_nobody_is_asked(void **state)
+{
+	(void)state;
+	struct mysqlc_fake fake = { .on_statement = on_statement };
+	char ns[] = "ns", cluster[] = "c0", cn[] = "cn", host[] = "127.0.0.1", ca[] = "ca",
+	     url[] = "-";
+	struct err err = ERR_INIT;
+	assert_int_equal(mysqlc_fake_start(&fake), 0);
+	struct source *s = start();
+	struct source_target t = { .ns = ns,
+		                   .cluster = cluster,
+		                   .pool = cn,
+		                   .url = url,
+		                   .login = { .host = host,
+		                              .query_port = fake.port,
+		                              .http_port = 1,
+		                              .tls_name = host,
+		                              .ca_secret = ca } };
+	source_put(s, &t);
+	clock_sleep_ms(300);
+	assert_int_equal(atomic_load(&seen[0].failures), 0);
+	assert_int_equal(cas_wanted(s), 1);
+	(void)err_set(&err, -ENOENT, "Secret ca is not there");
+	source_no_secret(s, "ns/c0/cn", SOURCE_CA, true, &err);
+	assert_int_equal(atomic_load(&seen[0].failures), 1); /* and why */
+	assert_int_equal(cas_wanted(s), 1);
+	/* One that cannot be used: refused again and again, and looked at again. */
+	source_set_secret(s, "ns/c0/cn", SOURCE_CA, STR_LIT("junk"));
+	wait_for(&seen[0].failures, 3);
+	struct deadline by = deadline_in(WAIT_MS);
+	while (cas_wanted(s) == 0 && !deadline_passed(by))
+		clock_sleep_ms(50);
+	assert_false(deadline_passed(by));
+	/* An API server that cannot be reached takes nothing away; a Secret that is gone does. */
+	int before = atomic_load(&seen[0].failures);
+	source_no_secret(s, "ns/c0/cn", SOURCE_CA, false, &err);
+	wait_for(&seen[0].failures, before + 2);
+	source_no_secret(s, "ns/c0/cn", SOURCE_CA, true, &err);
+	before = atomic_load(&seen[0].failures);
+	clock_sleep_ms(1200);
+	assert_int_equal(atomic_load(&seen[0].failures), before);
+	source_stop(s);
+	mysqlc_fake_stop(&fake);
+}
+
 int main(void)
 {
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -240,6 +306,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_call_serves_all_pools_of_an_fe),
 		cmocka_unit_test(a_password_comes_later_and_is_not_tried_again_and_again),
+		cmocka_unit_test(without_a_ca_nobody_is_asked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

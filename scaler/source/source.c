@@ -1,66 +1,13 @@
 #include "scaler/source/source.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
-#include "lib/base/map.h"
-#include "lib/base/vec.h"
-#include "lib/net/http_client.h"
-#include "scaler/source/asker.h"
+#include "scaler/source/source_priv.h"
 
 enum { TOKEN_MAX = 4096, TOKEN_REREAD_MS = 10000, SCAN_MIN_MS = 10, SCAN_MAX_MS = 100 };
-
-/* What is asked: one FE by one way in, for all pools that have both. */
-struct fe {
-	char *name;                /* in the table */
-	const char *url;           /* in name */
-	char *token_file;          /* NULL: none, or token_later */
-	bool token_later;          /* source_set_token() brings one */
-	struct source_login login; /* of an FE of StarRocks' own: asked by a thread of its own */
-	struct source_asker *asker;
-	VEC(struct entry *) pools; /* never empty while it is in the table */
-	char *token;
-	int64_t token_read_ms;
-	bool secret_wanted;      /* a token or a password */
-	int64_t secret_asked_ms; /* when its owner was last told so */
-	bool busy, gone;
-	bool troubled; /* the call under way counts among those */
-	bool failed;   /* the last answer was none: said in the log once */
-	int64_t next_ms;
-	struct call *call; /* while busy */
-};
-
-struct entry {                       /* a pool */
-	struct source_target target; /* without what its fe keeps */
-	char *key;
-	struct fe *fe;
-	size_t at; /* in fe->pools */
-	bool failed;
-};
-
-struct call { /* what one call borrows; only those under way have one */
-	struct http_reply reply;
-	char *url, *token;
-};
-
-struct source {
-	struct source_events events;
-	pthread_mutex_t lock; /* entries, fes and what they hold */
-	struct map *entries, *fes;
-	VEC(struct fe *) retired; /* out of the table, their last call still under way */
-	pthread_t thread;
-	_Atomic bool stop;
-	struct http_batch *batch;
-	int64_t scan_ms; /* when an FE may be due next; the thread's own */
-	int in_flight, in_flight_troubled;
-	size_t scanned; /* where the last scan ended for lack of room, so that all have their turn */
-	const struct http_tls *tls;
-	VEC(struct source_asker *) leaving; /* stopped, to be joined */
-};
 
 char *source_key(const char *ns, const char *cluster, const char *pool)
 {
@@ -144,7 +91,7 @@ static void pool_failed(struct source *s, struct entry *e, const struct err *err
 	s->events.on_failure(s->events.arg, e->key, err);
 }
 
-static void failed(struct source *s, struct fe *f, const struct err *err)
+void source_failed(struct source *s, struct fe *f, const struct err *err)
 {
 	f->failed = true;
 	for (size_t i = 0; i < f->pools.n; i++)
@@ -188,7 +135,7 @@ static void ask(struct source *s, struct fe *f, int64_t now)
 		                  .follow_redirects = true };
 	if (http_batch_add(s->batch, &call, &c->reply, f, &err) < 0) {
 		call_free(c);
-		failed(s, f, &err);
+		source_failed(s, f, &err);
 		return;
 	}
 	f->call = c;
@@ -243,7 +190,7 @@ static void check_status(struct fe *f, struct err *err)
 {
 	int status = f->call->reply.status;
 	if (status == 401 || status == 403) {
-		f->secret_wanted = f->token_later;
+		f->wanted = f->token_later ? SOURCE_TOKEN : 0;
 		f->token_read_ms = 0;
 	}
 	/* These do not heal within a poll, and asking again would only fill the FE's log. */
@@ -286,7 +233,7 @@ static void completed(struct source *s, const struct http_done *done)
 	} else {
 		if (done->rc == 0 && !answered)
 			check_status(f, &err);
-		failed(s, f, &err);
+		source_failed(s, f, &err);
 	}
 	if (f) {
 		call_free(f->call);
@@ -308,9 +255,11 @@ static void told(void *arg, const struct source_asker *who, int rc, const struct
 		struct fe *f = value;
 		if (f->asker != who)
 			continue;
-		f->secret_wanted = rc == -EACCES && f->login.secret;
+		f->wanted = rc == -EACCES && f->login.secret            ? SOURCE_PASSWORD
+		            : rc == -EKEYREJECTED && f->login.ca_secret ? SOURCE_CA
+		                                                        : 0;
 		if (rc < 0)
-			failed(s, f, err);
+			source_failed(s, f, err);
 		else
 			known(s, f, load);
 		break;
@@ -400,31 +349,26 @@ static char *fe_name(const struct source_target *t, size_t *ret_url_at)
 	const struct source_login *l = &t->login;
 	*ret_url_at = 0;
 	if (l->host)
-		return xasprintf("%s:%d %d%s %s %s %s %s", l->host, l->query_port, l->http_port,
-		                 l->https ? "s" : "", l->user_file ? l->user_file : "",
-		                 l->password_file ? l->password_file : "",
-		                 l->secret ? l->secret : "", l->secret_key ? l->secret_key : "");
+		return xasprintf(
+			"%s:%d %d%s %s %s %s %s %s %s %s%s", l->host, l->query_port, l->http_port,
+			l->https ? "s" : "", l->user_file ? l->user_file : "",
+			l->password_file ? l->password_file : "", l->secret ? l->secret : "",
+			l->secret_key ? l->secret_key : "", l->user ? l->user : "",
+			l->tls_name ? l->tls_name : "", l->ca_secret ? l->ca_secret : "",
+			l->root_instead ? " instead" : "");
 	const char *token = t->token_file ? t->token_file : t->token_later ? "@" : "";
 	*ret_url_at = strlen(token) + 1;
 	return xasprintf("%s\n%s", token, t->url);
 }
 
 /* Under the lock: the old one may be waiting for it, so it is joined at the end. */
-static void stop_asker(struct source *s, struct fe *f)
+void source_stop_asker(struct source *s, struct fe *f)
 {
 	if (!f->asker)
 		return;
 	source_asker_stop(f->asker);
 	vec_push(&s->leaving, f->asker);
 	f->asker = NULL;
-}
-
-static void start_asker(struct source *s, struct fe *f)
-{
-	struct err err = ERR_INIT;
-	stop_asker(s, f);
-	if (source_asker_start(&f->login, s->tls, told, s, &f->asker, &err) < 0)
-		failed(s, f, &err);
 }
 
 /* Whether the backends are asked for as well: only while a pool is of them. */
@@ -437,6 +381,15 @@ static void tell_roles(struct fe *f)
 		source_asker_want(f->asker, be);
 }
 
+void source_start_asker(struct source *s, struct fe *f)
+{
+	struct err err = ERR_INIT;
+	source_stop_asker(s, f);
+	if (source_asker_start(&f->login, s->tls, told, s, &f->asker, &err) < 0)
+		source_failed(s, f, &err);
+	tell_roles(f);
+}
+
 static struct fe *fe_new(struct source *s, char *name /* taken over */, size_t url_at,
                          const struct source_target *t)
 {
@@ -446,7 +399,16 @@ static struct fe *fe_new(struct source *s, char *name /* taken over */, size_t u
 	f->token_file = dup_or_null(t->token_file);
 	f->token_later = t->token_later;
 	source_login_copy(&t->login, &f->login);
-	f->secret_wanted = f->login.host ? f->login.secret != NULL : t->token_later;
+	if (f->login.host)
+		f->wanted = (f->login.secret ? SOURCE_PASSWORD : 0) |
+		            (f->login.ca_secret ? SOURCE_CA : 0);
+	else
+		f->wanted = t->token_later ? SOURCE_TOKEN : 0;
+	if (f->login.root_instead)
+		log_warn("fe=%s is asked as root: the operator says (condition RootSql) that it "
+		         "refuses the user "
+		         "of spec.sqlUser",
+		         f->login.host);
 	f->pools.v =
 		xcalloc(1, sizeof(f->pools.v[0])); /* most have one pool, and there are thousands */
 	f->pools.cap = 1;
@@ -467,7 +429,7 @@ static void leave_fe(struct source *s, struct entry *e)
 		return;
 	}
 	(void)map_take(s->fes, f->name);
-	stop_asker(s, f);
+	source_stop_asker(s, f);
 	f->gone = true;
 	if (f->busy)
 		vec_push(&s->retired, f);
@@ -493,9 +455,8 @@ static void join_fe(struct source *s, struct entry *e, const struct source_targe
 	e->fe = f;
 	e->at = f->pools.n;
 	vec_push(&f->pools, e);
-	/* Without its password there is no use in asking. */
-	if (is_new && f->login.host && !f->login.secret)
-		start_asker(s, f);
+	if (is_new && source_has_secrets(f))
+		source_start_asker(s, f);
 	tell_roles(f);
 }
 
@@ -529,47 +490,5 @@ void source_remove(struct source *s, const char *key)
 	struct entry *e = map_take(s->entries, key);
 	if (e)
 		retire(s, e);
-	(void)pthread_mutex_unlock(&s->lock);
-}
-
-/* ---- tokens and passwords from elsewhere ------------------------------------------------------ */
-
-void source_set_secret(struct source *s, const char *key, struct str secret)
-{
-	(void)pthread_mutex_lock(&s->lock);
-	struct entry *e = map_get(s->entries, key);
-	struct fe *f = e ? e->fe : NULL;
-	char **to = !f ? NULL : f->login.host ? &f->login.password : &f->token;
-	if (to) {
-		/* One that was refused is tried again at the asker's own, growing pauses. */
-		bool refused = f->asker && *to && str_eqs(secret, *to);
-		mem_free_secret(*to);
-		*to = str_dup(secret);
-		f->secret_wanted = refused;
-		f->next_ms = 0;
-		if (f->login.host && !refused) {
-			start_asker(s, f);
-			tell_roles(f);
-		}
-	}
-	(void)pthread_mutex_unlock(&s->lock);
-}
-
-void source_secrets_wanted(struct source *s, source_wanted fn, void *arg)
-{
-	size_t at = 0;
-	const char *key;
-	void *value;
-	int64_t now = clock_mono_ms();
-	(void)pthread_mutex_lock(&s->lock);
-	while (map_next(s->fes, &at, &key, &value)) {
-		struct fe *f = value;
-		/* A password that is refused is looked at now and then: it may have been changed. */
-		if (!f->secret_wanted || (f->asker && now - f->secret_asked_ms < SOURCE_REFUSED_MS))
-			continue;
-		const struct entry *e = f->pools.v[0];
-		f->secret_asked_ms = now;
-		fn(arg, e->key, &e->target, f->login.secret, f->login.secret_key);
-	}
 	(void)pthread_mutex_unlock(&s->lock);
 }

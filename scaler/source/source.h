@@ -20,6 +20,7 @@ enum {
 	SOURCE_CALL_MS = 2000,
 	SOURCE_REFUSED_MS = 5000,
 	SOURCE_REFUSED_MAX_MS = 60000,
+	SOURCE_CA_EVERY_MS = 60000,    /* a CA that holds is read again */
 	SOURCE_IN_FLIGHT = 256,        /* calls at once; the others wait for their turn */
 	SOURCE_IN_FLIGHT_TROUBLED = 64 /* of them to FEs whose last answer was none */
 };
@@ -36,9 +37,14 @@ struct source_login { /* of an FE of StarRocks' own */
 	char *host;   /* NULL: it is Roost's, and has a load document */
 	int query_port, http_port;
 	bool https;
+	char *user;                      /* NULL: as user_file says */
 	char *user_file, *password_file; /* NULL: root, no password */
 	char *password;                  /* instead of a file */
 	char *secret, *secret_key;       /* source_set_secret() brings the password */
+	char *tls_name; /* SQL goes to this name over TLS, verified, or not at all; NULL: in the clear */
+	char *ca_secret;   /* source_set_secret() brings its ca.crt */
+	char *ca;          /* PEM */
+	bool root_instead; /* of the user that the CR asks for */
 };
 void source_login_copy(const struct source_login *from, struct source_login *to);
 void source_login_free(struct source_login *l);
@@ -75,13 +81,18 @@ void source_stop(struct source *s);
 void source_put(struct source *s, const struct source_target *t);
 void source_remove(struct source *s, const char *key);
 
-/* The token or the password for a pool's FE; and which pools need one (again): one pool of each FE, and one
- * whose password is refused every SOURCE_REFUSED_MS. secret, secret_key: where the password is; NULL: a token is
- * wanted. fn runs under the lock. */
-void source_set_secret(struct source *s, const char *key, struct str secret);
+/* What an FE takes that comes later: a token, or the password and the CA of its SQL. */
+enum source_secret { SOURCE_TOKEN = 1, SOURCE_PASSWORD = 2, SOURCE_CA = 4 };
+/* Which pools need one (again): one pool of each FE; one whose password or certificate is refused every
+ * SOURCE_REFUSED_MS. secret, secret_key: where it is; NULL for a token. fn runs under the lock. */
 typedef void (*source_wanted)(void *arg, const char *key, const struct source_target *t,
-                              const char *secret, const char *secret_key);
+                              enum source_secret what, const char *secret, const char *secret_key);
 void source_secrets_wanted(struct source *s, source_wanted fn, void *arg);
+void source_set_secret(struct source *s, const char *key, enum source_secret what,
+                       struct str secret);
+/* It could not be read: err says why. gone: it is known not to be there; without a CA nobody is asked any more. */
+void source_no_secret(struct source *s, const char *key, enum source_secret what, bool gone,
+                      const struct err *err);
 
 DEFINE_CLEANUP(struct source, source_stop)
 

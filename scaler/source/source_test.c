@@ -195,7 +195,7 @@ static void a_cluster_becomes_a_target(void **state)
 		struct source_target t = { 0 };
 		struct err err = ERR_INIT;
 		assert_int_equal(data_json_parse(str_of(cases[i].cr), &cr, NULL), 0);
-		assert_int_equal(source_target_of_cr(cr, SOURCE_CN, &t, &err), cases[i].rc);
+		assert_int_equal(source_target_of_cr(cr, SOURCE_CN, NULL, &t, &err), cases[i].rc);
 		if (i == 0) {
 			assert_string_equal(t.url,
 			                    "http://q-fe-service.ns.svc:8030/api/roost/load");
@@ -239,8 +239,9 @@ static void a_password_is_found_by_name(void **state)
 		struct source_target t = { 0 }, none = { 0 };
 		struct err err = ERR_INIT;
 		assert_int_equal(data_json_parse(str_of(cases[i].cr), &cr, &err), 0);
-		assert_int_equal(source_target_of_cr(cr, SOURCE_CN, &none, &err), SOURCE_NO_POOL);
-		assert_int_equal(source_target_of_cr(cr, SOURCE_BE, &t, &err), 0);
+		assert_int_equal(source_target_of_cr(cr, SOURCE_CN, NULL, &none, &err),
+		                 SOURCE_NO_POOL);
+		assert_int_equal(source_target_of_cr(cr, SOURCE_BE, NULL, &t, &err), 0);
 		assert_string_equal(t.pool, "be");
 		assert_string_equal(t.login.host, "q-fe-service.ns.svc");
 		assert_int_equal(t.limits.replicas, 3);
@@ -251,6 +252,72 @@ static void a_password_is_found_by_name(void **state)
 			if (found[k] ? !wanted[k] || strcmp(found[k], wanted[k]) != 0
 			             : wanted[k] != NULL)
 				fail_msg("case %zu: %s", i, found[k] ? found[k] : "nothing");
+		source_target_free(&t);
+	}
+}
+
+static bool same(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* spec.sqlUser, spec.tls and the operator's condition: as whom, and over what. */
+static void a_cluster_says_as_whom_and_over_what_it_is_asked(void **state)
+{
+	(void)state;
+#define USER "\"sqlUser\":{\"enabled\":true},"
+#define ROOT "\"rootPasswordSecret\":{\"name\":\"s\"},"
+#define SQL_NAME "q-fe-service.ns.svc.example.org"
+#define REFUSED(status)                                                                      \
+	"{\"metadata\":{\"namespace\":\"ns\",\"name\":\"q\"},\"status\":{\"conditions\":[{"  \
+	"\"type\":\"Ready\",\"status\":\"True\"},{\"type\":\"RootSql\",\"status\":\"" status \
+	"\"}]},\"spec\":{" USER ROOT                                                         \
+	"\"starRocksBeSpec\":{\"roostAutoscaling\":{\"maxReplicas\":9}}}}"
+	static const struct {
+		const char *cr;
+		int rc;
+		const char *user, *secret, *tls_name, *ca_secret;
+		bool root_instead;
+	} cases[] = {
+		{ SR(ROOT), 0, NULL, "s", NULL, NULL, false },
+		{ SR(USER ROOT), 0, "roost_operator", "q-roost-sql", NULL, NULL, false },
+		{ SR("\"sqlUser\":{\"enabled\":true,\"name\":\"ops\"},"), 0, "ops", "q-roost-sql",
+		  NULL, NULL, false },
+		{ SR(ROOT "\"sqlUser\":{\"enabled\":false,\"name\":\"ops\"},"), 0, NULL, "s", NULL,
+		  NULL, false },
+		/* root only when the operator says that the FE refuses its user. */
+		{ REFUSED("True"), 0, NULL, "s", NULL, NULL, true },
+		{ REFUSED("False"), 0, "roost_operator", "q-roost-sql", NULL, NULL, false },
+		{ SR("\"tls\":{\"secretName\":\"t\"},"), 0, NULL, NULL, SQL_NAME, "t", false },
+		{ SR(USER "\"tls\":{\"secretName\":\"t\",\"caSecretName\":\"c\",\"serverName\":"
+		          "\"db.x\"},"),
+		  0, "roost_operator", "q-roost-sql", "db.x", "c", false },
+		/* What cannot be verified is no pool: never in the clear instead. */
+		{ SR("\"tls\":{},"), -EINVAL, NULL, NULL, NULL, NULL, false },
+		{ SR("\"tls\":true,"), -EINVAL, NULL, NULL, NULL, NULL, false },
+		{ SR("\"tls\":{\"secretName\":\"../x\"},"), -EINVAL, NULL, NULL, NULL, NULL,
+		  false },
+		{ SR("\"tls\":{\"secretName\":\"t\",\"caSecretName\":7},"), -EINVAL, NULL, NULL,
+		  NULL, NULL, false },
+		{ SR("\"tls\":{\"secretName\":\"t\",\"serverName\":\"a b\"},"), -EINVAL, NULL, NULL,
+		  NULL, NULL, false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *cr = NULL;
+		struct source_target t = { 0 };
+		struct err err = ERR_INIT;
+		assert_int_equal(data_json_parse(str_of(cases[i].cr), &cr, &err), 0);
+		int rc = source_target_of_cr(cr, SOURCE_BE, "svc.example.org", &t, &err);
+		if (rc != cases[i].rc || !same(t.login.user, cases[i].user) ||
+		    !same(t.login.secret, cases[i].secret) ||
+		    !same(t.login.tls_name, cases[i].tls_name) ||
+		    !same(t.login.ca_secret, cases[i].ca_secret) ||
+		    t.login.root_instead != cases[i].root_instead)
+			fail_msg("case %zu: %d %s, as %s by %s to %s by %s", i, rc, err.msg,
+			         t.login.user ? t.login.user : "-",
+			         t.login.secret ? t.login.secret : "-",
+			         t.login.tls_name ? t.login.tls_name : "-",
+			         t.login.ca_secret ? t.login.ca_secret : "-");
 		source_target_free(&t);
 	}
 }
@@ -292,6 +359,7 @@ int main(void)
 		cmocka_unit_test(a_bad_config_names_the_field),
 		cmocka_unit_test(a_cluster_becomes_a_target),
 		cmocka_unit_test(a_password_is_found_by_name),
+		cmocka_unit_test(a_cluster_says_as_whom_and_over_what_it_is_asked),
 		cmocka_unit_test(backends_have_a_part_of_their_own),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,17 +71,29 @@ static int dial(struct source_starrocks *c, const char *host, int port, struct d
 {
 	autofree char *user = NULL;
 	char *password = NULL;
+	const char *name = c->login.tls_name;
 	hang_up(c);
-	int rc = read_secret(c->login.user_file, "root", &user, err);
+	if (name && (!c->login.ca || !*c->login.ca))
+		return err_set(err, -EKEYREJECTED, "no ca.crt to trust %s by", name);
+	int rc = 0;
+	if (c->login.user)
+		user = xstrdup(c->login.user);
+	else
+		rc = read_secret(c->login.user_file, "root", &user, err);
 	if (rc == 0 && c->login.password)
 		password = xstrdup(c->login.password);
 	else if (rc == 0)
 		rc = read_secret(c->login.password_file, "", &password, err);
-	struct mysqlc_address a = {
-		.host = host, .port = port, .user = user, .password = password
-	};
+	/* The certificate is for one name, so that is where all SQL goes. */
+	struct mysqlc_address a = { .host = name ? name : host,
+		                    .port = port,
+		                    .user = user,
+		                    .password = password,
+		                    .tls_ca = name ? c->login.ca : NULL };
 	if (rc == 0)
 		rc = mysqlc_open(&a, by, &c->sql, err);
+	if (rc == -EKEYREJECTED)
+		err_wrap(err, "TLS to the FE, whose certificate must be for %s", name);
 	mem_free_secret(password);
 	if (rc < 0)
 		return rc;
@@ -116,7 +128,8 @@ static int ask_sql(struct source_starrocks *c, const char *sql, struct deadline 
 	return rc == 0 ? 0 : err_set(err, rc < 0 ? rc : -EINVAL, "%s: %s", sql, err->msg);
 }
 
-/* Where the leader is; 1 when we talk to another FE. */
+/* Where the leader is; 1 when we talk to another FE and can change to it. Over TLS we stay, since the certificate is not
+ * for the leader's address: an FE that follows hands SHOW RUNNING QUERIES on to its leader. */
 static int read_frontends(struct source_starrocks *c, struct deadline by, char **ret_host,
                           int *ret_port, int64_t *ret_epoch, struct err *err)
 {
@@ -146,7 +159,7 @@ static int read_frontends(struct source_starrocks *c, struct deadline by, char *
 		(void)source_starrocks_time(mysqlc_cell(&r, i, "StartTime"), ret_epoch);
 		*ret_port = (int)query;
 		*ret_host = xstrdup(ip);
-		return r.n_rows > 1 && strcmp(ip, c->host) != 0;
+		return r.n_rows > 1 && !c->login.tls_name && strcmp(ip, c->host) != 0;
 	}
 	return err_set(err, -EAGAIN, "SHOW FRONTENDS names no leader that is alive");
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,6 +11,18 @@
 #include "lib/base/mem.h"
 #include "lib/mysql/fake.h"
 #include "scaler/source/starrocks.h"
+
+#define SOME_CA                                                              \
+	"-----BEGIN CERTIFICATE-----\n"                                      \
+	"MIIBdjCCARugAwIBAgIUFVg2J07t56ZE1aAxJp0br5rWJ8UwCgYIKoZIzj0EAwIw\n" \
+	"DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjgyMTM4MjFaGA8yMTI2MTEwNDIxMzgy\n" \
+	"MVowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBiS\n" \
+	"APEV8+lSENXKEqO0JeekmoAYLRtApNPCA+6wk8xG4xhhHcZQYlbLNs5q8e80LVyl\n" \
+	"H8kqLk7KhDUQQj2VFWujUzBRMB0GA1UdDgQWBBT5CIMdAKA/+KVQGW9dTu3icjem\n" \
+	"5TAfBgNVHSMEGDAWgBT5CIMdAKA/+KVQGW9dTu3icjem5TAPBgNVHRMBAf8EBTAD\n" \
+	"AQH/MAoGCCqGSM49BAMCA0kAMEYCIQCYpqxZU7PJoZcNe151mdIdd0EMA0hckCU5\n" \
+	"SJUIcPtNuwIhANfqL1Jy1Em6A/h7beXr7x1LHG/bwTskzUv9oXtKNuxa\n"         \
+	"-----END CERTIFICATE-----\n"
 
 enum { COLUMNS = 8, ROWS = 4 };
 
@@ -207,6 +220,56 @@ static void a_leader_is_not_followed_anywhere(void **state)
 	mysqlc_fake_stop(&fake);
 }
 
+/* ---- as whom, and over what ------------------------------------------------------------------- */
+
+static atomic_int statements;
+
+static bool count_statement(void *arg, int fd, const char *sql)
+{
+	(void)arg;
+	(void)fd;
+	(void)sql;
+	atomic_fetch_add(&statements, 1);
+	return false;
+}
+
+/* The FE speaks in the clear only, and refuses the user "nobody" (fake.h). */
+static void nothing_is_said_but_as_the_cluster_wants(void **state)
+{
+	(void)state;
+	char host[] = "127.0.0.1", nobody[] = "nobody", ca[] = SOME_CA, none[] = "",
+	     junk[] = "junk";
+	static const char not_trusted[] = "certificate must be for 127.0.0.1";
+	struct mysqlc_fake fake = { .on_statement = count_statement };
+	assert_int_equal(mysqlc_fake_start(&fake), 0);
+	const struct {
+		struct source_login login;
+		int rc;
+		const char *says;
+	} cases[] = {
+		{ { .user = nobody }, -EACCES, "Access denied" },
+		{ { .tls_name = host, .ca = ca }, -EKEYREJECTED, not_trusted },
+		{ { .tls_name = host, .ca = junk }, -EKEYREJECTED, not_trusted },
+		{ { .tls_name = host, .ca = none }, -EKEYREJECTED, "no ca.crt" },
+		{ { .tls_name = host }, -EKEYREJECTED, "no ca.crt" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_(source_starrocks_freep) struct source_starrocks *c = NULL;
+		struct source_login login = cases[i].login;
+		struct source_load s;
+		struct err err = ERR_INIT;
+		login.host = host;
+		login.query_port = fake.port;
+		login.http_port = 1;
+		assert_int_equal(source_starrocks_new(&login, NULL, &c, NULL), 0);
+		int rc = source_starrocks_ask(c, false, deadline_in(5000), &s, &err);
+		if (rc != cases[i].rc || !strstr(err.msg, cases[i].says))
+			fail_msg("case %zu: %d %s", i, rc, err.msg);
+		assert_int_equal(atomic_load(&statements), 0);
+	}
+	mysqlc_fake_stop(&fake);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +277,7 @@ int main(void)
 		cmocka_unit_test(nodes),
 		cmocka_unit_test(metrics),
 		cmocka_unit_test(a_leader_is_not_followed_anywhere),
+		cmocka_unit_test(nothing_is_said_but_as_the_cluster_wants),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,69 @@
+/* What source.c and secrets.c share. Private to the room. Thread: under the source's lock, but where it says otherwise. */
+#ifndef ROOST_SCALER_SOURCE_PRIV_H
+#define ROOST_SCALER_SOURCE_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "lib/base/map.h"
+#include "lib/base/vec.h"
+#include "lib/net/http_client.h"
+#include "scaler/source/asker.h"
+#include "scaler/source/source.h"
+
+/* What is asked: one FE by one way in, for all pools that have both. */
+struct fe {
+	char *name;                /* in the table */
+	const char *url;           /* in name */
+	char *token_file;          /* NULL: none, or token_later */
+	bool token_later;          /* source_set_token() brings one */
+	struct source_login login; /* of an FE of StarRocks' own: asked by a thread of its own */
+	struct source_asker *asker;
+	VEC(struct entry *) pools; /* never empty while it is in the table */
+	char *token;
+	int64_t token_read_ms;
+	unsigned wanted;         /* bits of enum source_secret */
+	int64_t secret_asked_ms; /* when its owner was last told so */
+	bool busy, gone;
+	bool troubled; /* the call under way counts among those */
+	bool failed;   /* the last answer was none: said in the log once */
+	int64_t next_ms;
+	struct call *call; /* while busy */
+};
+
+struct entry {                       /* a pool */
+	struct source_target target; /* without what its fe keeps */
+	char *key;
+	struct fe *fe;
+	size_t at; /* in fe->pools */
+	bool failed;
+};
+
+struct call { /* what one call borrows; only those under way have one */
+	struct http_reply reply;
+	char *url, *token;
+};
+
+struct source {
+	struct source_events events;
+	pthread_mutex_t lock; /* entries, fes and what they hold */
+	struct map *entries, *fes;
+	VEC(struct fe *) retired; /* out of the table, their last call still under way */
+	pthread_t thread;
+	_Atomic bool stop;
+	struct http_batch *batch;
+	int64_t scan_ms; /* when an FE may be due next; the thread's own */
+	int in_flight, in_flight_troubled;
+	size_t scanned; /* where the last scan ended for lack of room, so that all have their turn */
+	const struct http_tls *tls;
+	VEC(struct source_asker *) leaving; /* stopped, to be joined */
+};
+
+/* Each pool of the FE is told why its load is unknown. */
+void source_failed(struct source *s, struct fe *f, const struct err *err);
+void source_start_asker(struct source *s, struct fe *f);
+void source_stop_asker(struct source *s, struct fe *f);
+/* Whether the FE may be asked: what it takes has come. */
+bool source_has_secrets(const struct fe *f);
+
+#endif
