@@ -169,9 +169,15 @@ check: deps third_party
 # One room while working on it: make t/lib/base  (ASan+UBSan)
 t/%:
 	@$(MAKE) --no-print-directory SAN=address,undefined room-$(subst /,+,$*)
+room = $(subst +,/,$*)
+room_tests = $(filter $(O)/tests/$(room)/%,$(TESTS))
+# Two rooms at once (make t/a t/b) build one after the other: they make the same objects and archives.
 room-%:
-	@$(MAKE) --no-print-directory SAN=address,undefined $(filter $(O)/tests/$(subst +,/,$*)/%,$(TESTS)) >/dev/null
-	@for t in $(filter $(O)/tests/$(subst +,/,$*)/%,$(TESTS)); do timeout 300 $$t || exit 1; done
+	@[ -d $(room) ] || { echo "no such room: $(room)" >&2; exit 2; }
+	@mkdir -p $(O)
+	@$(if $(room_tests),flock $(O)/room.lock $(MAKE) --no-print-directory SAN=address$(comma)undefined $(room_tests) >/dev/null,echo \
+		"$(room) has no units of its own; $(room)/README.md says what tests it")
+	@for t in $(room_tests); do timeout 300 $$t || exit 1; done
 
 run: ; @e2e/tools/run
 down: ; @e2e/tools/down

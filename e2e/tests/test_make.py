@@ -39,6 +39,15 @@ def test_without_root_it_says_so(tmp_path):
     assert done.stderr.strip().splitlines()[-1].startswith("make run: ") and "root" in done.stderr
 
 
+def test_a_room_without_units_and_one_that_is_not_there():
+    """Neither builds everything there is, which is what make does when it is given no target."""
+    result = make("t/engine/plan")
+    assert result.returncode == 0 and result.stdout.strip() == \
+        "engine/plan has no units of its own; engine/plan/README.md says what tests it", result
+    result = make("t/engine/nothing")
+    assert result.returncode != 0 and "no such room: engine/nothing" in result.stderr, result
+
+
 def test_lint_sees_what_it_guards():
     """The planted bugs that need no compiler run here too; all of them: e2e/mutants/run."""
     done = subprocess.run([str(REPO / "e2e/mutants/run"), "arrow-up", "unformatted", "banned", "leak"], cwd=REPO, text=True,

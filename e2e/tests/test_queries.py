@@ -219,6 +219,25 @@ def test_errors(engine, errno, sql):
     assert e.value.args[0] == errno, e.value
 
 
+def test_pipes_are_what_sql_mode_says(engine, oracle):
+    connection = engine.connect(database="q")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select count(*) from fact where k = 1 || k = 2")
+            assert cursor.fetchall() == ((2,),)
+            cursor.execute("set sql_mode = 'ONLY_FULL_GROUP_BY,PIPES_AS_CONCAT'")
+            sql = "select note || '-' || k, 'a' || null, 1 || 2, 'x' || date '2020-01-02' from fact where k < 9 order by k"
+            cursor.execute(sql)
+            compare(sql, cursor.fetchall(), oracle.execute(sql).fetchall())
+            cursor.execute("select count(*) from fact where note || 'x' = 'n1x' or note || 'x' like 'n2%'")
+            assert cursor.fetchall() == tuple(oracle.execute("select count(*) from fact where note in ('n1', 'n2')").fetchall())
+            with pytest.raises(pymysql.MySQLError) as e:
+                cursor.execute("set sql_mode = 'ANSI_QUOTES'")
+            assert e.value.args[0] == 1231 and "ANSI_QUOTES is not supported; PIPES_AS_CONCAT is" in e.value.args[1]
+    finally:
+        connection.close()
+
+
 def test_names_of_columns(engine):
     with engine.connect(database="q") as c, c.cursor() as cursor:
         cursor.execute("select K, sum(qty), count(*) as `how many`, 1 + 1, 'txt', f.dk from fact f group by K, f.dk limit 1")

@@ -5,6 +5,7 @@
 
 #include "engine/sql/keyword.h"
 #include "engine/sql/lex.h"
+#include "engine/sql/mode.h"
 #include "engine/sqlerr.h"
 #include "lib/base/mem.h"
 #include "lib/base/vec.h"
@@ -32,6 +33,7 @@ struct frame { /* of one open parenthesis */
 
 struct norm {
 	struct str sql;
+	unsigned modes;
 	struct sql_lexer lx;
 	struct buf *out;
 	struct err *err;
@@ -394,7 +396,8 @@ static int put_op(struct norm *n, const struct sql_token *t)
 	struct frame *f = &n->frames.v[n->frames.n - 1];
 	if (is_op(t, "!"))
 		return put_not(n, f);
-	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+	bool concat = n->modes & SQL_MODE_PIPES_AS_CONCAT && is_op(t, "||");
+	for (size_t i = 0; i < ARRAY_LEN(ops) && !concat; i++) {
 		if (is_op(t, ops[i].from))
 			return buf_adds(n->out, ops[i].to);
 	}
@@ -485,10 +488,10 @@ static int normalise(struct norm *n)
 	return rc < 0 ? rc : end_joins(n, &n->frames.v[0]);
 }
 
-int sql_normalise(struct str sql, struct buf *out, struct err *err)
+int sql_normalise(struct str sql, unsigned modes, struct buf *out, struct err *err)
 {
 	struct err own = ERR_INIT;
-	struct norm n = { .sql = sql, .out = out, .err = err ? err : &own };
+	struct norm n = { .sql = sql, .modes = modes, .out = out, .err = err ? err : &own };
 	n.err->code = 0;
 	sql_lex_init(&n.lx, sql);
 	vec_push(&n.frames, (struct frame){ 0 });

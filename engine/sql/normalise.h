@@ -11,7 +11,8 @@
 #include "lib/base/err.h"
 #include "lib/base/str.h"
 
-/* Appends one statement's text to out, whose maximum should be twice SQL_TEXT_MAX. */
-int sql_normalise(struct str sql, struct buf *out, struct err *err);
+/* Appends one statement's text to out, whose maximum should be twice SQL_TEXT_MAX. modes: SQL_MODE_… of the session;
+ * with PIPES_AS_CONCAT || is DuckDB's own, else OR. */
+int sql_normalise(struct str sql, unsigned modes, struct buf *out, struct err *err);
 
 #endif

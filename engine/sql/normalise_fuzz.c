@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT(64 * 1024);
 	struct err err = ERR_INIT;
-	int rc = sql_normalise((struct str){ (const char *)data, size }, &out, &err);
+	unsigned modes = size ? data[0] & 1 : 0;
+	int rc = sql_normalise((struct str){ (const char *)data, size }, modes, &out, &err);
 	if (rc < 0 && !err.code)
 		__builtin_trap();
 	return 0;

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "engine/sql/lex.h"
+#include "engine/sql/mode.h"
 #include "engine/sql/normalise.h"
 #include "engine/sqlerr.h"
 #include "lib/base/mem.h"
@@ -20,7 +21,7 @@ static void check(const struct spelling *cases, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_buf_ struct buf out = BUF_INIT(1024);
 		struct err err = ERR_INIT;
-		assert_int_equal(sql_normalise(str_of(cases[i].from), &out, &err), 0);
+		assert_int_equal(sql_normalise(str_of(cases[i].from), 0, &out, &err), 0);
 		if (strcmp(buf_cstr(&out), cases[i].to) != 0)
 			print_error("%s\n%s\n%s\n", cases[i].from, buf_cstr(&out), cases[i].to),
 				bad++;
@@ -163,13 +164,66 @@ static void what_cannot_be_said_is_refused(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		_cleanup_buf_ struct buf out = BUF_INIT(1024);
 		struct err err = ERR_INIT;
-		assert_int_equal(sql_normalise(str_of(cases[i].sql), &out, &err), SQL_ERR(1064));
+		assert_int_equal(sql_normalise(str_of(cases[i].sql), 0, &out, &err), SQL_ERR(1064));
 		if (!strstr(err.msg, cases[i].words))
 			fail_msg("%s: %s", cases[i].sql, err.msg);
 	}
 	_cleanup_buf_ struct buf small = BUF_INIT(8);
 	struct err err = ERR_INIT;
-	assert_true(sql_normalise(STR_LIT("select 'a long text'"), &small, &err) < 0);
+	assert_true(sql_normalise(STR_LIT("select 'a long text'"), 0, &small, &err) < 0);
+}
+
+static void pipes_are_what_sql_mode_says(void **state)
+{
+	(void)state;
+	static const struct {
+		unsigned modes;
+		const char *to;
+	} cases[] = {
+		{ 0, "select a OR b, 'x || y' from t where a  AND  b" },
+		{ SQL_MODE_PIPES_AS_CONCAT, "select a||b, 'x || y' from t where a  AND  b" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_buf_ struct buf out = BUF_INIT(1024);
+		struct err err = ERR_INIT;
+		assert_int_equal(sql_normalise(STR_LIT("select a||b, 'x || y' from t where a && b"),
+		                               cases[i].modes, &out, &err),
+		                 0);
+		assert_string_equal(buf_cstr(&out), cases[i].to);
+	}
+}
+
+static void modes_are_known_or_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *value, *refused;
+		unsigned is;
+	} cases[] = {
+		{ "", NULL, 0 },
+		{ "0", NULL, 0 },
+		{ "32", NULL, 0 },
+		{ "2", NULL, SQL_MODE_PIPES_AS_CONCAT },
+		{ "34", NULL, SQL_MODE_PIPES_AS_CONCAT },
+		{ "4", "ANSI_QUOTES", 0 },
+		{ "pipes_as_concat", NULL, SQL_MODE_PIPES_AS_CONCAT },
+		{ " ONLY_FULL_GROUP_BY , PIPES_AS_CONCAT,", NULL, SQL_MODE_PIPES_AS_CONCAT },
+		{ "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION", NULL, 0 },
+		{ "STRICT_TRANS_TABLES,ANSI_QUOTES", "ANSI_QUOTES is not supported", 0 },
+		{ "NO_BACKSLASH_ESCAPES", "NO_BACKSLASH_ESCAPES is not", 0 },
+		{ "PIPES", "PIPES is not supported; PIPES_AS_CONCAT is", 0 },
+		{ "-1", "-1 is not", 0 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err err = ERR_INIT;
+		unsigned modes = 7;
+		int rc = sql_mode_parse(cases[i].value, &modes, &err);
+		assert_int_equal(rc, cases[i].refused ? SQL_ERR(1231) : 0);
+		if (rc == 0)
+			assert_int_equal(modes, cases[i].is);
+		else if (!strstr(err.msg, cases[i].refused))
+			fail_msg("%s: %s", cases[i].value, err.msg);
+	}
 }
 
 int main(void)
@@ -179,6 +233,8 @@ int main(void)
 		cmocka_unit_test(joins_become_duckdbs),
 		cmocka_unit_test(not_and_hexadecimals),
 		cmocka_unit_test(what_cannot_be_said_is_refused),
+		cmocka_unit_test(pipes_are_what_sql_mode_says),
+		cmocka_unit_test(modes_are_known_or_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

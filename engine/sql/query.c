@@ -67,7 +67,7 @@ static int parse(struct query *q, struct str sql)
 {
 	const struct sql_query_context *cx = q->cx;
 	q->text = (struct buf)BUF_INIT(2 * SQL_TEXT_MAX);
-	int rc = sql_normalise(sql, &q->text, q->err);
+	int rc = sql_normalise(sql, cx->modes, &q->text, q->err);
 	if (rc < 0)
 		return rc;
 	_cleanup_json_ json_t *parsed = NULL;

@@ -14,6 +14,7 @@ struct sql_query_context {
 	const char *query_id; /* 32 hex digits */
 	int64_t query_timeout_ms, pending_timeout_ms;
 	uint32_t connection_id;
+	unsigned modes; /* SQL_MODE_… */
 };
 
 enum sql_query_kind { SQL_QUERY_SELECT, SQL_QUERY_EXPLAIN };

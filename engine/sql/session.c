@@ -2,6 +2,7 @@
 
 #include "engine/sql/connections.h"
 #include "engine/sql/infoschema.h"
+#include "engine/sql/mode.h"
 #include "engine/sql/query.h"
 #include "engine/sql/run.h"
 #include "lib/base/clock.h"
@@ -182,6 +183,16 @@ int sql_session_run(struct sql_session *s, struct str sql, struct sql_sink *sink
 	return rc;
 }
 
+static unsigned modes(struct sql_session *s)
+{
+	autofree char *value = NULL;
+	unsigned ret = 0;
+	if (sql_var_get(s, "sql_mode", SQL_SCOPE_SESSION, &value, NULL, NULL) == 0)
+		(void)sql_mode_parse(value, &ret,
+		                     NULL); /* one of an older version: as if not set */
+	return ret;
+}
+
 static struct sql_query_context context(struct sql_session *s)
 {
 	fd_random_hex(s->query_id, 16);
@@ -194,6 +205,7 @@ static struct sql_query_context context(struct sql_session *s)
 		.pending_timeout_ms =
 			1000 * sql_session_int(s, "query_queue_pending_timeout_second", 300),
 		.connection_id = s->id,
+		.modes = modes(s),
 	};
 }
 

@@ -60,7 +60,8 @@ static void variables(void **state)
 	check(f, "set query_timeout = default", "OK 0 ");
 	check(f, "set global query_timeout = 77", "OK 0 ");
 	check(f, "show variables like 'query_timeou%'", "Variable_name,Value\nquery_timeout,77\n");
-	check(f, "set @old = @@sql_mode, sql_mode = 'ANSI', sql_mode = @old", "OK 0 ");
+	check(f, "set @old = @@sql_mode, sql_mode = 'ANSI_QUOTES'", "error 1231");
+	check(f, "set @old = @@sql_mode, sql_mode = 'PIPES_AS_CONCAT', sql_mode = @old", "OK 0 ");
 	check(f, "show variables where Variable_name = 'sql_mode' or variable_name = 'language'",
 	      "Variable_name,Value\nlanguage,en\nsql_mode,ONLY_FULL_GROUP_BY\n");
 	check(f, "show variables where nope = 1", "error 1054 Unknown column 'nope'");

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "engine/sql/mode.h"
 #include "lib/data/json.h"
 
 enum { READ_ONLY = 1 };
@@ -188,6 +189,9 @@ static int checked(const struct var *v, const char *value, const char **ret, str
 	if (v->type == SQL_VAR_INT && str_to_i64(str_of(value), &n) < 0)
 		return err_set(err, SQL_ERR(1232),
 		               "Incorrect argument type to variable '%s': an integer", v->name);
+	unsigned modes = 0;
+	if (strcmp(v->name, "sql_mode") == 0)
+		return sql_mode_parse(value, &modes, err);
 	bool timeout = strstr(v->name, "timeout") != NULL;
 	if (v->type == SQL_VAR_INT && timeout && (n < 1 || n > 259200))
 		return err_set(
