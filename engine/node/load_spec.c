@@ -178,13 +178,24 @@ static int jsonpaths(const struct from *f, struct node_load_spec *s, struct err 
 
 static int refuse(const struct from *f, struct err *err)
 {
-	static const char *const names[] = {
-		"where",           "partitions", "temporary_partitions", "partial_update",
-		"merge_condition", "json_root",  "compression",          "negative"
+	/* off: the value that asks for what is done anyway; connectors say it unasked. */
+	static const struct {
+		const char *name, *off;
+	} headers[] = {
+		{ "where", NULL },
+		{ "partitions", NULL },
+		{ "temporary_partitions", NULL },
+		{ "partial_update", "false" },
+		{ "merge_condition", NULL },
+		{ "json_root", NULL },
+		{ "compression", "none" },
+		{ "negative", "false" },
 	};
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (get(f, names[i]))
-			return err_set(err, -EINVAL, "%s: is not supported yet", names[i]);
+	for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
+		const char *value = get(f, headers[i].name);
+		if (value && !(headers[i].off && str_caseeqs(str_of(value), headers[i].off)))
+			return err_set(err, -EINVAL, "%s: is not supported yet", headers[i].name);
+	}
 	return 0;
 }
 

@@ -53,6 +53,20 @@ static void rows_are_committed(void **state)
 	assert_non_null(strstr(log.text, "'x' is no INT"));
 }
 
+/* What connectors say unasked and what is done anyway. */
+static void headers_that_ask_for_nothing(void **state)
+{
+	struct place *p = *state;
+	static const char *const headers[] = { "Authorization: Basic cm9vdDpwdw==",
+		                               "partial_update: False",
+		                               "compression: NONE",
+		                               "negative: false",
+		                               "Expect:",
+		                               NULL };
+	_answer_ a = load(p, 0, headers, "1\n");
+	assert_string_equal(status_of(&a), "Success");
+}
+
 static void a_lost_commit_is_asked_again(void **state)
 {
 	struct place *p = *state;
@@ -164,6 +178,9 @@ static void bad_requests_begin_nothing(void **state)
 		{ "columns: a,b=a+1", "columns" },
 		{ "columns: k,v,K", "K is named twice" },
 		{ "format: orc", "format" },
+		{ "partial_update: true", "partial_update" },
+		{ "compression: gzip", "compression" },
+		{ "negative: yes", "negative" },
 		{ "timeout: 0", "timeout" },
 		{ "max_filter_ratio: 2", "max_filter_ratio" },
 		{ "row_delimiter: |", "row_delimiter" },
@@ -189,6 +206,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(rows_are_committed, setup, teardown),
+		cmocka_unit_test_setup_teardown(headers_that_ask_for_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_lost_commit_is_asked_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(failures_abort, setup, teardown),
 		cmocka_unit_test_setup_teardown(labels_are_used_once, setup, teardown),
