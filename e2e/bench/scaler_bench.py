@@ -242,16 +242,23 @@ def age_text(age):
     return f"p50 {at[0]}, p99 {at[1]}"
 
 
+def opened():
+    """TCP connections that were opened in this network namespace."""
+    names, values = (line.split() for line in pathlib.Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Tcp:"))
+    return int(values[names.index("ActiveOpens")])
+
+
 def many_pools(folder, name, fe, rows, pools, base, own_fes):
     what = f"{pools:,} pools, " + ("each with an FE of its own" if own_fes else "one FE for all")
     many = scaler(folder, name, pools, fe.port, own_fes=own_fes)
     say(what)
     time.sleep(20)
-    cpu = many.cpu_s()
+    cpu, new, begin = many.cpu_s(), opened(), time.monotonic()
     time.sleep(5)
-    cpu, full = (many.cpu_s() - cpu) / 5, many.anon_kib()
+    took = time.monotonic() - begin
+    cpu, new, full = (many.cpu_s() - cpu) / took, (opened() - new) / took, many.anon_kib()
     rows.append((f"RssAnon with {what}", f"{full / 1024:.1f} MiB: {(full - base) / (pools - 10):.2f} KiB a pool"))
-    rows.append((f"snapshot age with {what}", f"{age_text(ages(many, pools))}, at {cpu:.2f} cores"))
+    rows.append((f"snapshot age with {what}", f"{age_text(ages(many, pools))}, at {cpu:.2f} cores and {new:,.0f} new connections a second"))
     many.stop()
 
 

@@ -16,7 +16,8 @@ KEDA = "github.com/kedacore/keda/v2@v2.21.0"
 KARPENTER = "sigs.k8s.io/karpenter@v1.14.1"
 KARPENTER_AWS = "github.com/aws/karpenter-provider-aws@v1.14.1"
 PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
-# Flux' helm-controller is not to be had from the module proxy, so no schema judges a HelmRelease.
+# Flux' helm-controller is not to be had from the module proxy (403 for each version asked: v1.3.0, v1.4.4, latest), so no schema
+# judges a HelmRelease.
 FLUX_KUSTOMIZE = "github.com/fluxcd/kustomize-controller@v1.7.3"
 FLUX_SOURCE = "github.com/fluxcd/source-controller@v1.8.5"
 ARGO_CD = "github.com/argoproj/argo-cd/v3@v3.1.8"
