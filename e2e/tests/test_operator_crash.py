@@ -163,6 +163,7 @@ def crash(plane, folder, plan, learnt):
             act(s)
             if when == "at once":
                 first.process.kill()
+                first.process.wait(30)
             # A life with fewer writes than the learnt one ends without the crash.
             wait_until("the crash", lambda: first.process.poll() is not None or idle_since(s) > 20, 120, 0.05)
             rule.times = rule.fired

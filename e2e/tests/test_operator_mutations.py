@@ -241,13 +241,18 @@ def user_annotations(o):
     return {k: v for k, v in (o["metadata"].get("annotations") or {}).items() if not k.startswith("deployment.kubernetes.io/")}
 
 
+# What a soak found once is tried each time: the server keeps the alias of a name that goes.
+FOUND = ['starRocksBeSpec.serviceAccount="x"']
+
+
 def chosen():
     """(name, specs); the soak takes all of them in a random order, so that a part of it is a fair sample."""
     primitives, semantics, pick = list(primitive()), list(semantic(30)), random.Random(SEED)
     if SOAK:
         items = [(f"{i} {name}", specs) for i, (name, specs) in enumerate(primitives + semantics)]
         return pick.sample(items, len(items))
-    return pick.sample(primitives, SAMPLE - 12) + pick.sample(semantics, 12)
+    sample = pick.sample(primitives, SAMPLE - 12) + pick.sample(semantics, 12)
+    return list(dict([*sample, *(p for p in primitives if p[0] in FOUND)]).items())
 
 
 def test_mutated_clusters_on_a_control_plane(kwok_plane, tmp_path):

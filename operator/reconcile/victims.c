@@ -179,14 +179,15 @@ static void remember(struct step *s, json_t *names /* taken over */, int64_t sin
 }
 
 /* Nodes that were chosen and are not any more serve again. They stay in names until the FE says so: an intent alone may
- * be overtaken by the next step's. sure: the FE's answer is fresh. */
+ * be overtaken by the next step's. sure: the FE's answer is fresh, and says who is marked; one who was forgotten while a
+ * mark was on its way is among them. */
 static void unmark(struct step *s, const struct candidate *c, size_t n, size_t victims, bool sure,
                    json_t *names)
 {
 	json_t *nodes = json_array();
 	for (size_t i = victims; i < n; i++) {
-		if (!c[i].chosen_before || !c[i].ip ||
-		    (sure && !data_get_bool(c[i].row, "draining", false)))
+		if (!c[i].ip ||
+		    !(sure ? data_get_bool(c[i].row, "draining", false) : c[i].chosen_before))
 			continue;
 		json_array_append_new(nodes, json_string(c[i].ip));
 		json_array_append_new(names, json_string(c[i].name));

@@ -186,6 +186,14 @@ static void marks_are_taken_back(void **state)
 	_cleanup_json_ json_t *less = plan_of(v);
 	autofree char *then = marks(less);
 	assert_string_equal(then, "0: 0; 60: 2");
+	/* A mark that was on its way when its node was no choice any more: nobody remembers it but the FE. */
+	_cleanup_json_ json_t *x =
+		leaving(2, NODE("0", "2", "0", "true") "," NODE("1", "1", "0", "false") "," NODE(
+				   "2", "0", "0", "true"));
+	since(x, 9, "\"c-cn-x2\"");
+	_cleanup_json_ json_t *late = plan_of(x);
+	autofree char *forgotten = marks(late);
+	assert_string_equal(forgotten, "0: 0; 60: 2");
 	/* Fewer are asked for already, and the ReplicaSet is slow: its victim gets no work meanwhile. */
 	_cleanup_json_ json_t *u = leaving(2, NODE("0", "0", "0", "true"));
 	data_set(object_of(u, "Deployment/c-cn"), "spec.replicas", json_integer(2));
