@@ -97,6 +97,7 @@ def watch_blackhole(after):
         async def on_event(n, line):
             return [line] if n < after else []
         await x.stream(on_event)
+    act.lasts = True
     return act
 
 
@@ -106,6 +107,7 @@ def watch_hide(match):
         async def on_event(n, line):
             return [] if match(json.loads(line)) else [line]
         await x.stream(on_event)
+    act.lasts = True
     return act
 
 

@@ -124,6 +124,7 @@ class Rule:
     def __init__(self, act, verb=None, path="", identity=None, skip=0, times=None):
         self.act, self.verb, self.path, self.identity, self.skip, self.times = act, verb, re.compile(path), identity, skip, times
         self.seen = self.fired = 0
+        self.exchanges = []  # [began, ended or None] of each that it took, by the monotonic clock
 
     def takes(self, request):
         if (self.verb and request.verb not in self.verb.split("|")) or (self.identity and request.identity != self.identity):
@@ -135,6 +136,18 @@ class Rule:
             return False
         self.fired += 1
         return True
+
+    async def spoil(self, x):
+        span = [time.monotonic(), None]
+        self.exchanges.append(span)
+        try:
+            await self.act(x)
+        finally:
+            span[1] = time.monotonic()
+
+    def last(self, now):
+        """When its fault was last at work: the end of an exchange; of one that is open, its beginning unless it hides all along."""
+        return max((end or (now if getattr(self.act, "lasts", False) else began) for began, end in self.exchanges), default=0)
 
 
 def head_of(reply, length):
@@ -264,7 +277,7 @@ class Proxy:
     async def exchange(self, x):
         for rule in self.rules:
             if rule.takes(x.request):
-                await rule.act(x)
+                await rule.spoil(x)
                 if x.answered:
                     return
                 break

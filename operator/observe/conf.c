@@ -9,8 +9,10 @@
 #include "lib/data/json.h"
 
 struct entry {
-	json_t *data; /* the ConfigMap's data; NULL: not read, or no longer true */
-	bool changed; /* since a read began */
+	json_t *data;  /* the ConfigMap's data; NULL: not read, or no longer true */
+	char *version; /* of the read that gave the data; NULL: there was no such ConfigMap */
+	bool changed;  /* since a read began */
+	bool listed;   /* seen since the last list began */
 	struct map *clusters;
 };
 
@@ -21,12 +23,15 @@ struct observe_conf {
 	void *arg;
 };
 
+typedef VEC(char *) names_t;
+
 static char present[] = "present";
 
 static void entry_free(void *p)
 {
 	struct entry *e = p;
 	json_decref(e->data);
+	free(e->version);
 	map_free(e->clusters);
 	free(e);
 }
@@ -83,12 +88,16 @@ static int data_of(struct observe_conf *c, struct kube_client *kube, const char 
 	if (rc != 0 && rc != KUBE_NOT_FOUND)
 		return rc;
 	const json_t *data = json_object_get(object, "data");
+	const char *version = data_get_str(object, "metadata.resourceVersion");
 	*ret = json_is_object(data) ? json_deep_copy(data) : json_object();
 	pthread_mutex_lock(&c->lock);
 	e = entry_of(c, id);
 	/* Changed while it was read: whoever asks next reads again (and has been told). */
-	if (!e->changed && !e->data)
+	if (!e->changed && !e->data) {
 		e->data = json_deep_copy(*ret);
+		free(e->version);
+		e->version = version ? xstrdup(version) : NULL;
+	}
 	pthread_mutex_unlock(&c->lock);
 	return 0;
 }
@@ -120,9 +129,38 @@ int observe_conf_digest(struct observe_conf *c, struct kube_client *kube, const 
 	return 0;
 }
 
+/* A list, or a watch that begins anew, tells of what was read already. */
+static bool known(const struct entry *e, enum kube_change change, const char *version)
+{
+	return change == KUBE_PUT && e->data && e->version && version &&
+	       strcmp(e->version, version) == 0;
+}
+
+/* No longer true; who asked is to be told. */
+static void doubt(struct entry *e, names_t *ret_tell)
+{
+	size_t at = 0;
+	const char *key;
+	void *value;
+	json_decref(e->data);
+	e->data = NULL;
+	e->changed = true;
+	while (map_next(e->clusters, &at, &key, &value))
+		vec_push(ret_tell, xstrdup(key));
+}
+
+static void tell(struct observe_conf *c, names_t *keys)
+{
+	for (size_t i = 0; i < keys->n; i++) {
+		c->changed(c->arg, keys->v[i]);
+		free(keys->v[i]);
+	}
+	vec_free(keys);
+}
+
 void observe_conf_event(struct observe_conf *c, enum kube_change change, const json_t *object)
 {
-	VEC(char *) tell = { 0 };
+	names_t news = { 0 };
 	const char *ns = data_get_str(object, "metadata.namespace");
 	const char *name = data_get_str(object, "metadata.name");
 	if ((change != KUBE_PUT && change != KUBE_DELETED) || !ns || !name)
@@ -130,20 +168,29 @@ void observe_conf_event(struct observe_conf *c, enum kube_change change, const j
 	autofree char *id = xasprintf("%s/%s", ns, name);
 	pthread_mutex_lock(&c->lock);
 	struct entry *e = map_get(c->entries, id);
-	if (e) {
-		size_t at = 0;
-		const char *key;
-		void *value;
-		json_decref(e->data);
-		e->data = NULL;
-		e->changed = true;
-		while (map_next(e->clusters, &at, &key, &value))
-			vec_push(&tell, xstrdup(key));
+	if (e)
+		e->listed = true;
+	if (e && !known(e, change, data_get_str(object, "metadata.resourceVersion")))
+		doubt(e, &news);
+	pthread_mutex_unlock(&c->lock);
+	tell(c, &news);
+}
+
+void observe_conf_list(struct observe_conf *c, const char *ns, bool begins)
+{
+	names_t news = { 0 };
+	size_t at = 0, n = ns ? strlen(ns) : 0;
+	const char *id;
+	void *value;
+	pthread_mutex_lock(&c->lock);
+	while (map_next(c->entries, &at, &id, &value)) {
+		struct entry *e = value;
+		if (ns && (strncmp(id, ns, n) != 0 || id[n] != '/'))
+			continue;
+		if (!begins && !e->listed && e->data && e->version)
+			doubt(e, &news);
+		e->listed = false;
 	}
 	pthread_mutex_unlock(&c->lock);
-	for (size_t i = 0; i < tell.n; i++) {
-		c->changed(c->arg, tell.v[i]);
-		free(tell.v[i]);
-	}
-	vec_free(&tell);
+	tell(c, &news);
 }

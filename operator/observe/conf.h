@@ -22,6 +22,8 @@ int observe_conf_digest(struct observe_conf *c, struct kube_client *kube, const 
                         const char *ns, const char *map, const char *but, char out[17],
                         struct err *err);
 void observe_conf_event(struct observe_conf *c, enum kube_change change, const json_t *object);
+/* A list of the namespace (NULL: of all) begins or is complete: what was read and was not in it has gone. */
+void observe_conf_list(struct observe_conf *c, const char *ns, bool begins);
 
 DEFINE_CLEANUP(struct observe_conf, observe_conf_free)
 

@@ -114,14 +114,14 @@ static void store_sweeps_after_a_list(void **state)
 	event(s, 0, KUBE_PUT, "StarRocksCluster", "c", NULL, NULL, 6);
 	event(s, 1, KUBE_PUT, "Service", "a", "c", "fe", 10);
 	event(s, 1, KUBE_PUT, "Service", "b", "c", "fe", 10);
-	assert_false(observe_store_synced(s, 2));
+	assert_false(observe_store_synced(s, 1));
 	observe_store_event(s, 1, KUBE_LIST_BEGIN, NULL);
 	event(s, 1, KUBE_PUT, "Service", "a", "c", "fe", 10);
 	observe_store_event(s, 1, KUBE_LIST_END, NULL);
 	assert_int_equal(objects(s), 1);
 	observe_store_event(s, 0, KUBE_LIST_BEGIN, NULL);
 	observe_store_event(s, 0, KUBE_LIST_END, NULL);
-	assert_true(observe_store_synced(s, 2));
+	assert_true(observe_store_synced(s, 0) && observe_store_synced(s, 1));
 	assert_null(observe_store_world(s, "n/c"));
 }
 
@@ -277,10 +277,32 @@ static void on_map(void *arg, struct http_req *req)
 		http_answer_json(req, 200, atomic_load(&m->text));
 }
 
+/* Deleted while no watch was there to tell. */
+static void a_list_tells_what_is_gone(struct observe_conf *c, struct kube_client *kube,
+                                      struct maps *maps, struct told *t)
+{
+	char *text = NULL;
+	struct err err = ERR_INIT;
+	int reads = atomic_load(&maps->reads);
+	t->n = 0;
+	observe_conf_list(c, "other", true);
+	observe_conf_list(c, "other", false);
+	assert_int_equal(t->n, 0);
+	observe_conf_list(c, "n", true);
+	observe_conf_list(c, "n", false);
+	assert_int_equal(t->n, 1);
+	assert_int_equal(observe_conf_get(c, kube, "n/c", "n", "m", "fe.conf", &text, &err), 0);
+	assert_int_equal(atomic_load(&maps->reads), reads + 1);
+	free(text);
+}
+
 static void conf_is_read_once_until_it_changes(void **state)
 {
 	(void)state;
-	struct maps maps = { .text = "{\"data\":{\"fe.conf\":\"http_port=1\"}}" };
+	struct maps maps = {
+		.text = "{\"metadata\":{\"resourceVersion\":\"7\"},\"data\":{\"fe.conf\":"
+			"\"http_port=1\"}}"
+	};
 	struct told t = { 0 };
 	struct http_route route = { .path = "/api/v1/namespaces/n/configmaps/*",
 		                    .handler = on_map,
@@ -311,12 +333,20 @@ static void conf_is_read_once_until_it_changes(void **state)
 	assert_int_equal(atomic_load(&maps.reads), 1);
 	assert_string_equal(text[1], "http_port=1");
 	observe_conf_event(c, KUBE_PUT, foreign);
+	/* The list that comes after the first reads tells what they saw. */
+	_cleanup_json_ json_t *same = parse(
+		"{\"metadata\":{\"namespace\":\"n\",\"name\":\"m\",\"resourceVersion\":\"7\"}}");
+	observe_conf_list(c, NULL, true);
+	observe_conf_event(c, KUBE_PUT, same);
+	observe_conf_list(c, NULL, false);
 	assert_int_equal(t.n, 0);
-	maps.text = "{\"data\":{\"fe.conf\":\"http_port=2\"}}";
+	maps.text =
+		"{\"metadata\":{\"resourceVersion\":\"8\"},\"data\":{\"fe.conf\":\"http_port=2\"}}";
 	observe_conf_event(c, KUBE_PUT, changed);
 	assert_string_equal(t.last, "n/c");
 	assert_int_equal(observe_conf_get(c, kube, "n/c", "n", "m", "fe.conf", &text[2], &err), 0);
 	assert_string_equal(text[2], "http_port=2");
+	a_list_tells_what_is_gone(c, kube, &maps, &t);
 	/* A missing ConfigMap, or key, means StarRocks' defaults. */
 	assert_int_equal(observe_conf_get(c, kube, "n/c", "n", "none", "fe.conf", &text[3], &err),
 	                 0);

@@ -1,5 +1,3 @@
-#include "operator/observe/store.h"
-
 #include <pthread.h>
 #include <string.h>
 
@@ -9,35 +7,7 @@
 #include "lib/data/json.h"
 #include "lib/kube/fields.h"
 #include "operator/model/cluster.h"
-
-struct item {
-	/* Compact JSON without the version. NULL: deleted; kept until the next list: no older answer revives it. */
-	char *text;
-	uint64_t version;
-	int64_t seen_ms;          /* when this came; monotonic */
-	uint64_t digest, lasting; /* of the text, and of the text without its status */
-	bool fe_ready;            /* a pod of an FE that is ready */
-	unsigned watch;
-	uint64_t round;
-};
-
-struct bucket {            /* one cluster */
-	struct map *items; /* "Kind/name" -> struct item */
-	/* The scaler's last wishes, of compute nodes and of backends; real time, 0: none yet */
-	struct wish {
-		json_int_t n, from, since_ms, at_ms;
-	} wishes[2];
-};
-
-struct observe_store {
-	pthread_mutex_t lock;
-	struct map *buckets;                 /* "ns/name" -> struct bucket */
-	uint64_t round[OBSERVE_WATCHES_MAX]; /* of the list under way */
-	bool synced[OBSERVE_WATCHES_MAX], present[OBSERVE_WATCHES_MAX];
-	observe_changed_fn changed;
-	observe_touched_fn touched; /* may be NULL */
-	void *arg;
-};
+#include "operator/observe/store_priv.h"
 
 typedef VEC(char *) keys_t;
 enum news { NO_NEWS, NEWS_SOON, NEWS };
@@ -115,7 +85,7 @@ static char *cluster_of(const json_t *o)
 	return xasprintf("%s/%.*s", ns, (int)(n - m - 1), owner);
 }
 
-static uint64_t version_of(const json_t *o)
+uint64_t observe_version_of(const json_t *o)
 {
 	uint64_t v = 0;
 	(void)str_to_u64(str_of(data_get_str(o, "metadata.resourceVersion")), &v);
@@ -194,7 +164,7 @@ static void write_text(struct item *i, json_t *slim)
 }
 
 /* Without managedFields and the annotations that repeat the object; of them only whether upstream's operator owns it. */
-static void keep(struct item *i, const json_t *object)
+void observe_item_keep(struct item *i, const json_t *object)
 {
 	static const char *const kept[] = { MODEL_UPSTREAM_HASH, MODEL_UPSTREAM_LAST, NULL };
 	static const struct kube_owner upstream = { MODEL_UPSTREAM_MANAGER, "Update" };
@@ -215,16 +185,6 @@ static void keep(struct item *i, const json_t *object)
 	note_scale(object, slim);
 	i->fe_ready = fe_ready(object);
 	write_text(i, slim);
-}
-
-static json_t *parsed(const struct item *i)
-{
-	json_t *j = NULL;
-	(void)data_json_parse(str_of(i->text), &j, NULL);
-	if (j && i->version)
-		json_object_set_new(json_object_get(j, "metadata"), "resourceVersion",
-		                    json_sprintf("%llu", (unsigned long long)i->version));
-	return j ? j : json_object();
 }
 
 /* What a person waits for comes at once: another spec, something gone, an FE that serves. Pods on their way, and what
@@ -260,7 +220,7 @@ static enum news put(struct observe_store *s, const char *key, unsigned watch, j
 	i->round = s->round[watch];
 	i->version = version, i->seen_ms = clock_mono_ms();
 	if (!deleted)
-		keep(i, object);
+		observe_item_keep(i, object);
 	enum news news = news_of(id, old, i);
 	map_put(b->items, id, i);
 	return news;
@@ -343,7 +303,7 @@ void observe_store_event(struct observe_store *s, unsigned watch, enum kube_chan
 			everyone(s, &news);
 		s->present[watch] = true;
 	} else if (key) {
-		one = put(s, key, watch, (json_t *)(uintptr_t)object, version_of(object),
+		one = put(s, key, watch, (json_t *)(uintptr_t)object, observe_version_of(object),
 		          change == KUBE_DELETED);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -360,7 +320,7 @@ void observe_store_wrote(struct observe_store *s, unsigned watch, const json_t *
 	if (!key)
 		return;
 	pthread_mutex_lock(&s->lock);
-	put(s, key, watch, (json_t *)(uintptr_t)object, version_of(object), false);
+	put(s, key, watch, (json_t *)(uintptr_t)object, observe_version_of(object), false);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -424,7 +384,7 @@ void observe_store_wish(struct observe_store *s, const char *key, bool be, int64
 		s->changed(s->arg, key);
 }
 
-/* ---- reading ---- */
+/* ---- what is known of a watch ---- */
 bool observe_store_present(struct observe_store *s, unsigned watch)
 {
 	pthread_mutex_lock(&s->lock);
@@ -433,168 +393,10 @@ bool observe_store_present(struct observe_store *s, unsigned watch)
 	return present;
 }
 
-bool observe_store_synced(struct observe_store *s, unsigned n)
+bool observe_store_synced(struct observe_store *s, unsigned watch)
 {
-	bool all = true;
 	pthread_mutex_lock(&s->lock);
-	for (unsigned i = 0; i < n; i++)
-		all = all && s->synced[i];
+	bool synced = s->synced[watch];
 	pthread_mutex_unlock(&s->lock);
-	return all;
-}
-
-static const struct item *cr_of(const struct bucket *b)
-{
-	size_t at = 0;
-	const char *id;
-	void *value;
-	const struct item *warehouse = NULL;
-	while (map_next(b->items, &at, &id, &value)) {
-		const struct item *i = value;
-		if (i->text && strncmp(id, "StarRocksCluster/", 17) == 0)
-			return i;
-		if (i->text && strncmp(id, "StarRocksWarehouse/", 19) == 0)
-			warehouse = i;
-	}
-	return warehouse;
-}
-
-static uint64_t weight(const char *id, const struct item *i)
-{
-	return str_hash(str_of(id), i->digest);
-}
-
-static struct observe_digest digest_of(const struct bucket *b, const struct item *cr)
-{
-	struct observe_digest d = { 0 };
-	size_t at = 0;
-	const char *id;
-	void *value;
-	while (map_next(b->items, &at, &id, &value)) {
-		const struct item *i = value;
-		if (i == cr) {
-			d.cr = i->digest;
-			d.lasting = i->lasting;
-		} else if (i->text) {
-			d.rest += weight(id, i);
-		}
-	}
-	return d;
-}
-
-struct observe_digest observe_store_digest(struct observe_store *s, const char *key)
-{
-	struct observe_digest d = { 0 };
-	pthread_mutex_lock(&s->lock);
-	const struct bucket *b = map_get(s->buckets, key);
-	const struct item *cr = b ? cr_of(b) : NULL;
-	if (cr)
-		d = digest_of(b, cr);
-	pthread_mutex_unlock(&s->lock);
-	return d;
-}
-
-struct observe_digest observe_store_digest_of(const json_t *cr)
-{
-	struct item i = { .version = version_of(cr) };
-	keep(&i, cr);
-	free(i.text);
-	return (struct observe_digest){ .cr = i.digest, .lasting = i.lasting };
-}
-
-/* What the world holds of an object that has not changed since; NULL: it is to be parsed. */
-static json_t *kept(json_t *map, const char *id, const struct item *i)
-{
-	json_t *o = json_object_get(map, id);
-	return o && i->version && version_of(o) == i->version ? json_incref(o) : NULL;
-}
-
-/* objects, pods of a bucket; before: those of an older look by "Kind/name". */
-static void fill(const struct bucket *b, const struct item *cr, json_t *before, json_t *world)
-{
-	json_t *objects = json_object(), *pods = json_array();
-	size_t at = 0;
-	const char *id;
-	void *value;
-	while (map_next(b->items, &at, &id, &value)) {
-		const struct item *i = value;
-		if (!i->text || i == cr)
-			continue;
-		json_t *o = kept(before, id, i) ?: parsed(i);
-		int64_t seen = clock_real_ms() - clock_mono_ms() + i->seen_ms;
-		if (strncmp(id, "Pod/", 4) != 0)
-			json_object_set_new(objects, id, o);
-		else if (json_object_set_new(o, "seen_ms", json_integer(seen)) == 0)
-			json_array_append_new(pods, o);
-	}
-	json_object_set_new(world, "objects", objects);
-	json_object_set_new(world, "pods", pods);
-}
-
-static void add_wish(const struct wish *w, const char *as, json_t *world)
-{
-	if (w->at_ms)
-		json_object_set_new(world, as,
-		                    json_pack("{s:I, s:I, s:I, s:I}", "replicas", w->n, "from",
-		                              w->from, "since_ms", w->since_ms, "at_ms", w->at_ms));
-}
-
-json_t *observe_store_world_at(struct observe_store *s, const char *key,
-                               struct observe_digest *ret_digest)
-{
-	json_t *world = NULL;
-	pthread_mutex_lock(&s->lock);
-	const struct bucket *b = map_get(s->buckets, key);
-	const struct item *cr = b ? cr_of(b) : NULL;
-	if (cr) {
-		world = json_pack("{s:o}", "cr", parsed(cr));
-		fill(b, cr, NULL, world);
-		*ret_digest = digest_of(b, cr);
-		add_wish(&b->wishes[false], "wanted", world);
-		add_wish(&b->wishes[true], "wanted_be", world);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return world;
-}
-
-json_t *observe_store_world(struct observe_store *s, const char *key)
-{
-	struct observe_digest unused;
-	return observe_store_world_at(s, key, &unused);
-}
-
-void observe_store_renew(struct observe_store *s, const char *key, json_t *world,
-                         struct observe_digest *ret_digest)
-{
-	_cleanup_json_ json_t *before = json_copy(json_object_get(world, "objects"));
-	size_t n;
-	json_t *pod;
-	json_array_foreach(json_object_get(world, "pods"), n, pod)
-	{
-		autofree char *id = xasprintf("Pod/%s", data_get_str(pod, "metadata.name"));
-		json_object_set(before, id, pod);
-	}
-	pthread_mutex_lock(&s->lock);
-	const struct bucket *b = map_get(s->buckets, key);
-	const struct item *cr = b ? cr_of(b) : NULL;
-	if (cr) {
-		fill(b, cr, before, world);
-		*ret_digest = digest_of(b, cr);
-	}
-	pthread_mutex_unlock(&s->lock);
-}
-
-void observe_store_each(struct observe_store *s, void (*fn)(void *arg, const json_t *cr), void *arg)
-{
-	size_t at = 0;
-	const char *key;
-	void *value;
-	pthread_mutex_lock(&s->lock);
-	while (map_next(s->buckets, &at, &key, &value)) {
-		const struct item *i = cr_of(value);
-		_cleanup_json_ json_t *cr = i ? parsed(i) : NULL;
-		if (cr)
-			fn(arg, cr);
-	}
-	pthread_mutex_unlock(&s->lock);
+	return synced;
 }

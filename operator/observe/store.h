@@ -53,8 +53,8 @@ void observe_store_wish(struct observe_store *s, const char *key, bool be, int64
 /* Something about a node changed: the clusters that have a pod on it are told. */
 void observe_store_node_changed(struct observe_store *s, const char *node);
 
-/* Whether each of the first n watches has finished its first list. */
-bool observe_store_synced(struct observe_store *s, unsigned n);
+/* Whether this watch has finished its first list. */
+bool observe_store_synced(struct observe_store *s, unsigned watch);
 
 /* {cr, objects {"Kind/name": …}, pods […], wanted {replicas, from, since_ms, at_ms} once it was wished, wanted_be {replicas, at_ms} likewise}, or NULL when there is no such cluster. */
 json_t *observe_store_world(struct observe_store *s, const char *key);

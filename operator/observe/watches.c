@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/data/pool.h"
 #include "operator/observe/metrics.h"
@@ -27,7 +28,7 @@ static const struct {
 	{ .kind = &KUBE_SCALED_OBJECT, .labelled = true, .optional = true },
 	{ .kind = &KUBE_TRIGGER_AUTH, .labelled = true, .optional = true },
 };
-enum { KINDS = ARRAY_LEN(collections), POOL_BYTES = 64 * 1024 };
+enum { KINDS = ARRAY_LEN(collections), POOL_BYTES = 64 * 1024, TURN_MS = 5 };
 
 struct one {
 	struct observe_watches *all;
@@ -51,6 +52,8 @@ static void on_change(void *arg, enum kube_change change, json_t *object)
 	o->last_trouble = 0;
 	if (object && collections[o->number % KINDS].metadata_only)
 		observe_conf_event(o->all->config.conf, change, object);
+	else if (collections[o->number % KINDS].metadata_only)
+		observe_conf_list(o->all->config.conf, o->ns, change == KUBE_LIST_BEGIN);
 	else
 		observe_store_event(o->all->config.store, o->number, change, object);
 }
@@ -81,6 +84,27 @@ static bool should_stop(void *arg)
 	return atomic_load(&o->all->stop);
 }
 
+/* Of the kinds that a step must not be without. */
+static bool needed(unsigned number)
+{
+	return !collections[number % KINDS].metadata_only;
+}
+
+static bool needed_synced(const struct observe_watches *w)
+{
+	for (unsigned i = 0; i < w->n; i++)
+		if (needed(i) && !observe_store_synced(w->config.store, i))
+			return false;
+	return true;
+}
+
+/* ConfigMaps are read when they are asked for, and there may be ten thousand that nobody asks for: their names come last. */
+static void wait_for_turn(struct one *o)
+{
+	while (!needed(o->number) && !needed_synced(o->all) && !should_stop(o))
+		clock_sleep_ms(TURN_MS);
+}
+
 static void *watch_thread(void *arg)
 {
 	struct one *o = arg;
@@ -104,6 +128,7 @@ static void *watch_thread(void *arg)
 		return NULL;
 	}
 	kube_client_slim(kube, OBSERVE_STORE_WORDS);
+	wait_for_turn(o);
 	data_pool_keep(POOL_BYTES);
 	kube_watch_run(kube, &w);
 	data_pool_keep(0);
@@ -159,7 +184,7 @@ void observe_watches_free(struct observe_watches *w)
 
 bool observe_watches_synced(struct observe_watches *w)
 {
-	return observe_store_synced(w->config.store, w->n);
+	return needed_synced(w);
 }
 
 unsigned observe_watch_of(struct observe_watches *w, const struct kube_kind *kind, const char *ns)

@@ -23,6 +23,7 @@ struct observe_watches;
 int observe_watches_start(const struct observe_watches_config *config, struct observe_watches **ret,
                           struct err *err);
 void observe_watches_free(struct observe_watches *w); /* waits for its threads */
+/* Whether every first list is complete that a step needs: that of ConfigMaps' metadata begins only then. */
 bool observe_watches_synced(struct observe_watches *w);
 /* Which watch a kind of a namespace is fed by: for observe_store_wrote(). */
 unsigned observe_watch_of(struct observe_watches *w, const struct kube_kind *kind, const char *ns);

@@ -12,6 +12,8 @@
 /* The same event at most so often; of different ones so many at once, and one more each minute. */
 enum { EVENT_EVERY_MS = 300000, EVENT_BURST = 20, EVENT_REFILL_MS = 60000 };
 enum { EVENTS_KEPT = 64, EVENT_MESSAGE_MAX = 1000 };
+/* A missing right is a line in the log each so often, not one for each event of each cluster. */
+enum { RIGHT_EVERY_MS = 600000 };
 
 /* ---- saying (pure) ---- */
 static json_t *text_json(const char *text)
@@ -140,6 +142,21 @@ static json_t *event_object(const json_t *cr, const json_t *event, const char *d
 	return o;
 }
 
+void reconcile_tell_right(struct reconcile *r, enum event_right which, int rc,
+                          const struct err *err)
+{
+	static const char *const without[] = {
+		[EVENT_READ] = "what only events tell (quota, volumes) is not seen",
+		[EVENT_WRITE] = "what happens is told in conditions and in this log only",
+	};
+	int64_t now = clock_mono_ms(), told = atomic_load(&r->told_ms[which]);
+	if (rc != KUBE_FORBIDDEN || (told && now - told < RIGHT_EVERY_MS))
+		return;
+	/* Of workers that come here at once one tells. */
+	if (atomic_compare_exchange_strong(&r->told_ms[which], &told, now))
+		log_warn("%s: %s", without[which], err->msg);
+}
+
 static void tell(struct worker *w, struct record *rec, const json_t *cr, const json_t *event)
 {
 	char digest[17], at[CLOCK_RFC3339_MAX];
@@ -166,6 +183,7 @@ static void tell(struct worker *w, struct record *rec, const json_t *cr, const j
 	else
 		log_debug("cluster=%s/%s event: %s", ref.ns, data_get_str(cr, "metadata.name"),
 		          err.msg);
+	reconcile_tell_right(w->r, EVENT_WRITE, rc, &err);
 }
 
 void reconcile_write_events(struct worker *w, struct record *rec, const json_t *world,

@@ -39,6 +39,8 @@ struct reconcile {
 	struct map *records;
 	struct worker *workers;
 	unsigned n;
+	_Atomic int64_t
+		told_ms[2]; /* when a missing right was told, by enum event_right; 0: never */
 };
 
 /* Whether the CR is still the one that the step saw, by uid and generation; else KUBE_CONFLICT (guard.c). */
@@ -88,6 +90,11 @@ int reconcile_add_mounts(struct worker *w, const char *key, struct record *rec,
 /* Tells the plan's events; nothing fails by it. */
 void reconcile_write_events(struct worker *w, struct record *rec, const json_t *world,
                             const json_t *plan);
+/* A right that only words depend on (to read or to write events) is missing: told in the log, once in a while for all
+ * clusters together. Other outcomes than KUBE_FORBIDDEN are not told. */
+enum event_right { EVENT_READ, EVENT_WRITE };
+void reconcile_tell_right(struct reconcile *r, enum event_right which, int rc,
+                          const struct err *err);
 /* world.warnings, asked of the server only while something is stuck. */
 void reconcile_add_warnings(struct worker *w, json_t *world);
 

@@ -59,8 +59,10 @@ static void look(struct worker *w, json_t *world, const char *kind, const char *
 	struct newest n = { .uid = uid,
 		            .at_ms = data_get_int(world, "now_ms", 0) - WARNING_AGE_MS };
 	struct err err = ERR_INIT;
-	/* Without the right to read events there is one reason less. */
-	if (kube_list(w->kube, &q, take_newest, &n, NULL, &err) == 0 && n.reason) {
+	int rc = kube_list(w->kube, &q, take_newest, &n, NULL, &err);
+	reconcile_tell_right(w->r, EVENT_READ, rc, &err);
+	/* What cannot be read is one reason less. */
+	if (rc == 0 && n.reason) {
 		autofree char *key = xasprintf("%s/%s", kind, name);
 		json_object_set_new(
 			json_object_get(world, "warnings"), key,
