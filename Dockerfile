@@ -52,7 +52,9 @@ USER 1000:1000
 
 # The operator's root file system: our programs, what they load, the CA bundle.
 FROM build AS operator-root
-RUN engine/image/collect_root.sh /root-fs /out/roost-operator /out/roost-scaler
+# /sroperator is what the Deployment of upstream's manifest and chart starts.
+RUN engine/image/collect_root.sh /root-fs /out/roost-operator /out/roost-scaler && \
+    ln -s usr/bin/roost-operator /root-fs/sroperator
 
 FROM scratch AS operator
 COPY --from=operator-root /root-fs/ /

@@ -85,7 +85,11 @@ static void usage(FILE *to)
 	      "  --scaler-token-file FILE        bearer token for the scaler\n"
 	      "  --watch-idle-seconds N          a watch without a byte for so long is dead (90)\n"
 	      "  --watch-nodes SELECTOR          machines below compute nodes, for instance "
-	      "karpenter.sh/nodepool (none)\n",
+	      "karpenter.sh/nodepool (none)\n"
+	      "  --zap-…                         upstream's, of its log: taken and without "
+	      "effect (see ROOST_LOG)\n"
+	      "replay and release take --kubeconfig, --dns-domain-suffix and "
+	      "--volume-name-with-hash after what they are given\n",
 	      to);
 }
 
@@ -95,17 +99,30 @@ static void split_names(char *text, names_t *out)
 		char *comma = strchr(p, ',');
 		if (comma)
 			*comma = '\0';
+		p += strspn(p, " ");
+		p[strcspn(p, " ")] = '\0';
 		if (*p)
 			vec_push(out, p);
 		p = comma ? comma + 1 : NULL;
 	}
 }
 
+static bool one_of(const char *text, const char *const *words)
+{
+	for (; *words; words++)
+		if (strcmp(text, *words) == 0)
+			return true;
+	return false;
+}
+
+/* The words that Go's flags take. */
 static int take_bool(const char *text, const char *flag, bool *ret)
 {
-	if (!text || strcmp(text, "true") == 0 || strcmp(text, "1") == 0)
+	static const char *const yes[] = { "true", "1", "t", "T", "TRUE", "True", NULL };
+	static const char *const no[] = { "false", "0", "f", "F", "FALSE", "False", NULL };
+	if (!text || one_of(text, yes))
 		*ret = true;
-	else if (strcmp(text, "false") == 0 || strcmp(text, "0") == 0)
+	else if (one_of(text, no))
 		*ret = false;
 	else {
 		fprintf(stderr, "--%s is \"%s\"; it must be true or false\n", flag, text);
@@ -124,6 +141,7 @@ static int take_seconds(const char *text, const char *flag, int64_t *ret)
 
 static char *dns_suffix_of(const char *text)
 {
+	text = *text ? text : "cluster.local";
 	return strncmp(text, "svc.", 4) == 0 ? xstrdup(text) : xasprintf("svc.%s", text);
 }
 
@@ -164,6 +182,8 @@ static int take_flag(struct flags *f, int which, const char *name)
 	case 'w':
 		f->watch_nodes = optarg;
 		return 0;
+	case 'z':
+		return 0;
 	default:
 		usage(stderr);
 		return -EINVAL;
@@ -186,6 +206,12 @@ static int parse_flags(int argc, char **argv, struct flags *f)
 		{ "scaler-token-file", required_argument, NULL, 't' },
 		{ "watch-idle-seconds", required_argument, NULL, 'i' },
 		{ "watch-nodes", required_argument, NULL, 'w' },
+		/* Upstream's manifest and chart give them: its Deployment runs ours with another image. */
+		{ "zap-devel", optional_argument, NULL, 'z' },
+		{ "zap-encoder", required_argument, NULL, 'z' },
+		{ "zap-log-level", required_argument, NULL, 'z' },
+		{ "zap-stacktrace-level", required_argument, NULL, 'z' },
+		{ "zap-time-encoding", required_argument, NULL, 'z' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -347,13 +373,19 @@ static int start_observing(struct program *p, struct err *err)
 	return rc < 0 ? rc : observe_watches_start(&watches, &p->watches, err);
 }
 
+static struct render_options options_of(const struct flags *f)
+{
+	return (struct render_options){ .volume_hash = f->volume_hash,
+		                        .unsupported_envs =
+		                                getenv("KUBE_STARROCKS_UNSUPPORTED_ENVS"),
+		                        .dns_suffix = f->dns_suffix };
+}
+
 static int start_writing(struct program *p, struct err *err)
 {
 	struct reconcile_config config = {
 		.kube = p->kube,
-		.options = { .volume_hash = p->flags.volume_hash,
-		             .unsupported_envs = getenv("KUBE_STARROCKS_UNSUPPORTED_ENVS"),
-		             .dns_suffix = p->flags.dns_suffix },
+		.options = options_of(&p->flags),
 		.dns_suffix = p->flags.dns_suffix,
 		.workers = WORKERS,
 		.scaler_url = p->flags.scaler_url,
@@ -478,11 +510,11 @@ static int operate(struct program *p, struct err *err)
 }
 
 /* ---- replay: a recorded world in, the plan out ---- */
-static int replay(const char *file)
+static int replay(const struct flags *f, const char *file)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT(REPLAY_MAX);
 	_cleanup_json_ json_t *world = NULL, *plan = NULL;
-	struct render_options options = { .volume_hash = true };
+	struct render_options options = options_of(f);
 	struct err err = ERR_INIT;
 	if (fd_read_file(file, &text, &err) < 0 || render_init(&err) < 0 ||
 	    data_json_parse((struct str){ text.p, text.len }, &world, &err) < 0 ||
@@ -495,18 +527,26 @@ static int replay(const char *file)
 	return 0;
 }
 
-/* ---- release: a cluster's objects back to upstream's operator; $KUBECONFIG says where ---- */
-static int release(const char *key)
+/* ---- release: a cluster's objects back to upstream's operator ---- */
+static int release(const struct flags *f, const char *key)
 {
 	_cleanup_(kube_config_freep) struct kube_config *kube = NULL;
-	struct render_options options = { .volume_hash = true };
+	struct render_options options = options_of(f);
 	struct err err = ERR_INIT;
-	if (render_init(&err) < 0 || kube_config_load(NULL, &kube, &err) < 0 ||
+	if (render_init(&err) < 0 || kube_config_load(f->kubeconfig, &kube, &err) < 0 ||
 	    reconcile_release(kube, key, &options, stdout, &err) != 0) {
 		fprintf(stderr, "release %s: %s\n", key, err.msg);
 		return 1;
 	}
 	return 0;
+}
+
+/* What is done once, for the word after it: flags may follow. */
+static int (*command_of(const char *name))(const struct flags *, const char *)
+{
+	if (strcmp(name, "replay") == 0)
+		return replay;
+	return strcmp(name, "release") == 0 ? release : NULL;
 }
 
 int main(int argc, char **argv)
@@ -518,13 +558,13 @@ int main(int argc, char **argv)
 		puts("roost-operator " ROOST_VERSION);
 		return 0;
 	}
-	if (argc == 3 && strcmp(argv[1], "replay") == 0)
-		return replay(argv[2]);
-	if (argc == 3 && strcmp(argv[1], "release") == 0)
-		return release(argv[2]);
-	int rc = parse_flags(argc, argv, &p.flags);
+	int (*once)(const struct flags *, const char *) = argc > 2 ? command_of(argv[1]) : NULL;
+	int skip = once ? 2 : 0;
+	int rc = parse_flags(argc - skip, argv + skip, &p.flags);
 	if (rc > 0)
 		return rc - 1;
+	if (once)
+		return once(&p.flags, argv[2]);
 	log_init("roost-operator");
 	data_pool_init();
 	/* Threads mostly wait: an arena for each would only cost memory. */

@@ -6,7 +6,10 @@
 #include "lib/data/json.h"
 #include "operator/reconcile/step_priv.h"
 
-enum { DAY_MIN = 24 * 60, LOOK_DAYS = 8, MIN_MS = 60000 };
+#define NOTE "hibernatedReplicas"
+static const char *const status_key[MODEL_ROLES] = { "starRocksFeStatus", "starRocksBeStatus",
+	                                             "starRocksCnStatus" };
+enum { DAY_MIN = 24 * 60, LOOK_DAYS = 8, MIN_MS = 60000, NOTED_MS = 1000 };
 
 void reconcile_switches(struct step *s)
 {
@@ -46,14 +49,34 @@ static bool has_pods(const struct step *s, enum model_role role)
 	return false;
 }
 
+/* How many there were when they were stopped: they hold the catalog and the data, whatever the CR says when they wake up.
+ * Only with all of them back can those that are too many leave by the book. */
+static int64_t noted(const struct step *s, enum model_role role)
+{
+	autofree char *path = xasprintf("status.%s." NOTE, status_key[role]);
+	return role == MODEL_CN ? 0 : data_get_int(s->m->cr, path, 0);
+}
+
 /* Whether the role asks for pods and they are all ready. */
 static bool all_back(const struct step *s, enum model_role role)
 {
 	const json_t *live = reconcile_live(s, RENDER_ROLE_SET(role));
 	int64_t n = s->m->part[role].replicas;
+	n = noted(s, role) > n ? noted(s, role) : n;
 	return !s->m->part[role].present || n == 0 ||
 	       (live && data_get_int(live, "spec.replicas", 1) >= n &&
 	        data_get_int(live, "status.readyReplicas", 0) >= n);
+}
+
+void reconcile_rest_status(const struct step *s, json_t *status)
+{
+	for (int r = MODEL_FE; r < MODEL_CN; r++) {
+		json_t *part = json_object_get(status, status_key[r]);
+		int64_t have = reconcile_live_replicas(s, (enum model_role)r, 0);
+		int64_t n = s->hibernating && have > 0 ? have : noted(s, (enum model_role)r);
+		if (part && n > 0 && (s->hibernating || (s->resuming && have == 0)))
+			json_object_set_new(part, NOTE, json_integer(n));
+	}
 }
 
 /* CN first, then BE, then FE: nobody is asked by a node that is still there. */
@@ -73,6 +96,12 @@ static int64_t going_to_sleep(struct step *s, enum model_role role)
 			return have;
 		}
 	}
+	if (role != MODEL_CN && have > 0 && noted(s, role) != have) {
+		reconcile_wait(s, "hibernating: the number of %s pods is noted first",
+		               MODEL_ROLE_NAME[role]);
+		reconcile_requeue(s, NOTED_MS);
+		return have;
+	}
 	if (has_pods(s, role))
 		reconcile_wait(s, "hibernating: %s pods stop", MODEL_ROLE_NAME[role]);
 	return 0;
@@ -84,7 +113,7 @@ int64_t reconcile_rest_replicas(struct step *s, enum model_role role)
 	if (s->hibernating)
 		return going_to_sleep(s, role);
 	/* Back in the other order; a set that was never stopped is left alone. */
-	if (!s->resuming || role == MODEL_FE || have > 0)
+	if (!s->resuming || have > 0)
 		return -1;
 	for (int r = MODEL_FE; r < (int)role; r++) {
 		if (!all_back(s, (enum model_role)r)) {
@@ -93,13 +122,14 @@ int64_t reconcile_rest_replicas(struct step *s, enum model_role role)
 			return 0;
 		}
 	}
-	return -1;
+	return noted(s, role) > s->m->part[role].replicas ? noted(s, role) : -1;
 }
 
 static bool all_asked_for(const struct step *s)
 {
 	for (int r = 0; r < MODEL_ROLES; r++)
-		if (s->m->part[r].present && s->m->part[r].replicas > 0 &&
+		if (s->m->part[r].present &&
+		    (s->m->part[r].replicas > 0 || noted(s, (enum model_role)r) > 0) &&
 		    reconcile_live_replicas(s, (enum model_role)r, 0) == 0)
 			return false;
 	return true;
@@ -107,6 +137,15 @@ static bool all_asked_for(const struct step *s)
 
 static bool any_pod(const struct step *s)
 {
+	size_t i;
+	const json_t *pod;
+	json_array_foreach(json_object_get(s->world, "pods"), i, pod)
+	{
+		const char *component =
+			data_get_str(pod, "metadata.labels.app\\.kubernetes\\.io/component");
+		if (component && strcmp(component, "fe-proxy") == 0)
+			return true;
+	}
 	for (int r = 0; r < MODEL_ROLES; r++)
 		if (has_pods(s, (enum model_role)r))
 			return true;

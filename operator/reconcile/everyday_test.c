@@ -84,6 +84,60 @@ static void nodes_go_to_sleep_and_come_back_in_order(void **state)
 	assert_string_equal(told(w, "Ready", "status"), "True");
 }
 
+/* Fewer replicas in the CR of a cluster that sleeps: those who hold the catalog and the data wake up all the same, and
+ * leave by the book or not at all. */
+static void who_fell_asleep_wakes_up(void **state)
+{
+	(void)state;
+	_cleanup_json_ json_t *w = settled();
+	data_set(w, "cr.spec.starRocksFeSpec.replicas", json_integer(3));
+	go(w);
+	assert_replicas(w, 3, 2, 2);
+	data_set(w, "cr.spec.hibernate", json_true());
+	for (int i = 0; i < 5; i++)
+		go(w);
+	assert_replicas(w, 0, 0, 0);
+	assert_string_equal(told(w, "Hibernated", "reason"), "Hibernated");
+	assert_int_equal(data_get_int(w, "cr.status.starRocksFeStatus.hibernatedReplicas", 0), 3);
+	assert_int_equal(data_get_int(w, "cr.status.starRocksBeStatus.hibernatedReplicas", 0), 2);
+	data_set(w, "cr.spec.starRocksFeSpec.replicas", json_integer(1));
+	data_set(w, "cr.spec.starRocksBeSpec.replicas", json_integer(0));
+	go(w);
+	assert_replicas(w, 0, 0, 0);
+	data_set(w, "cr.spec.hibernate", json_false());
+	for (int i = 0; i < 5; i++) {
+		go(w);
+		assert_replicas(w, 3, i < 1 ? 0 : 2, i < 2 ? 0 : 2);
+	}
+	assert_string_equal(told(w, "Hibernated", "status"), "");
+	assert_string_equal(told(w, "Degraded", "reason"), "FeScaleInRefused");
+	assert_null(data_get(w, "cr.status.starRocksFeStatus.hibernatedReplicas"));
+	assert_null(data_get(w, "cr.status.starRocksBeStatus.hibernatedReplicas"));
+}
+
+static void the_proxy_sleeps_too(void **state)
+{
+	(void)state;
+	_cleanup_json_ json_t *w = settled();
+	data_set(w, "cr.spec.starRocksFeProxySpec", json_pack("{s:i}", "replicas", 2));
+	go(w);
+	assert_int_equal(replicas_of(w, "Deployment/c-fe-proxy"), 2);
+	data_set(w, "cr.spec.hibernate", json_true());
+	for (int i = 0; i < 5; i++)
+		go(w);
+	assert_int_equal(replicas_of(w, "Deployment/c-fe-proxy"), 0);
+	assert_replicas(w, 0, 0, 0);
+	json_array_append_new(json_object_get(w, "pods"), pod("fe-proxy", "c-fe-proxy-x"));
+	_cleanup_json_ json_t *stays = plan_of(w);
+	assert_string_equal(condition(stays, "Hibernated", "reason"), "Hibernating");
+	json_array_clear(json_object_get(w, "pods"));
+	_cleanup_json_ json_t *gone = plan_of(w);
+	assert_string_equal(condition(gone, "Hibernated", "reason"), "Hibernated");
+	data_set(w, "cr.spec.hibernate", json_false());
+	go(w);
+	assert_int_equal(replicas_of(w, "Deployment/c-fe-proxy"), 2);
+}
+
 static void a_node_that_hangs_holds_the_next_role(void **state)
 {
 	(void)state;
@@ -285,6 +339,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_paused_cluster_is_only_told_about),
 		cmocka_unit_test(nodes_go_to_sleep_and_come_back_in_order),
+		cmocka_unit_test(who_fell_asleep_wakes_up),
+		cmocka_unit_test(the_proxy_sleeps_too),
 		cmocka_unit_test(a_node_that_hangs_holds_the_next_role),
 		cmocka_unit_test(windows),
 		cmocka_unit_test(a_restart_waits_for_the_window),

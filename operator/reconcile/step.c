@@ -435,6 +435,8 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 		return 0;
 	}
 	reconcile_switches(&s);
+	if (s.hibernating)
+		m->proxy.replicas = 0;
 	reconcile_scale_backends(&s, m);
 	plan_objects(&s);
 	reconcile_ghosts(&s);
@@ -448,6 +450,7 @@ int reconcile_step(const json_t *world, const struct render_options *options, js
 	json_t *status = reconcile_status(&s);
 	reconcile_extras_status(&s, status);
 	reconcile_members_status(&s, status);
+	reconcile_rest_status(&s, status);
 	reconcile_transitions(&s, status);
 	*ret_plan = plan_of(&s, status);
 	return 0;

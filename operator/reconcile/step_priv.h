@@ -91,6 +91,8 @@ void reconcile_switches(struct step *s);
 void reconcile_pause(struct step *s);
 /* Replicas on the way into hibernation and back; -1: as usual. */
 int64_t reconcile_rest_replicas(struct step *s, enum model_role role);
+/* Of a cluster that sleeps: how many wake up, into its status. */
+void reconcile_rest_status(const struct step *s, json_t *status);
 /* Outside the maintenance window, a template that differs: only the replicas are written. */
 bool reconcile_window_holds(struct step *s, const json_t *live, const json_t *desired);
 /* Whether pods of this set that are ready have to wait for the window; the status then says so. */
