@@ -115,6 +115,26 @@ static void who_fell_asleep_wakes_up(void **state)
 	assert_null(data_get(w, "cr.status.starRocksBeStatus.hibernatedReplicas"));
 }
 
+static void nobody_stops_before_the_number_is_noted(void **state)
+{
+	(void)state;
+	_cleanup_json_ json_t *w = settled();
+	json_object_del(data_get(w, "cr.spec"), "starRocksCnSpec");
+	json_object_del(json_object_get(w, "objects"), "Deployment/c-cn");
+	go(w);
+	go(w);
+	data_set(w, "cr.spec.hibernate", json_true());
+	_cleanup_json_ json_t *plan = plan_of(w);
+	accept_plan(w, plan);
+	assert_int_equal(replicas_of(w, "StatefulSet/c-be"), 2);
+	assert_true(data_get_int(plan, "requeue_ms", 0) > 0);
+	assert_int_equal(data_get_int(plan, "status.starRocksBeStatus.hibernatedReplicas", 0), 2);
+	go(w);
+	assert_int_equal(replicas_of(w, "StatefulSet/c-be"), 2);
+	go(w);
+	assert_int_equal(replicas_of(w, "StatefulSet/c-be"), 0);
+}
+
 static void the_proxy_sleeps_too(void **state)
 {
 	(void)state;
@@ -341,6 +361,7 @@ int main(void)
 		cmocka_unit_test(nodes_go_to_sleep_and_come_back_in_order),
 		cmocka_unit_test(who_fell_asleep_wakes_up),
 		cmocka_unit_test(the_proxy_sleeps_too),
+		cmocka_unit_test(nobody_stops_before_the_number_is_noted),
 		cmocka_unit_test(a_node_that_hangs_holds_the_next_role),
 		cmocka_unit_test(windows),
 		cmocka_unit_test(a_restart_waits_for_the_window),
