@@ -91,13 +91,13 @@ def nginx(folder, name, body, uri, core=None, every_address=False):
     return Server(name, ["nginx", "-c", home / "nginx.conf", "-p", home], port, core)
 
 
-def scaler(folder, name, pools, fe_port, core=None, own_fes=False):
-    """own_fes: each pool has an address of its own in 127/8, so that no two share a call or a connection."""
+def scaler(folder, name, pools, fe_port, core=None, fes=0):
+    """fes: the pools' FEs have so many addresses of 127/8, so that no two of them share a call or a connection."""
     port, home = free_port(), folder / name.replace(" ", "-")
     home.mkdir()
     (home / "token").write_text("caller\n")
     (home / "config.json").write_text(json.dumps({"maxAge": "5s", "clusters": [
-        {"namespace": "ns", "name": f"c{i}", "fe": f"{address(i) if own_fes else '127.0.0.1'}:{fe_port}", "maxReplicas": 6, "slotsPerNode": 2} for i in range(pools)]}))
+        {"namespace": "ns", "name": f"c{i}", "fe": f"{address(i % fes) if fes else '127.0.0.1'}:{fe_port}", "maxReplicas": 6, "slotsPerNode": 2} for i in range(pools)]}))
     return Server(name, [ROOT / "build/roost-scaler", "--config", home / "config.json", "--token-file", home / "token", "--listen",
                          f"127.0.0.1:{port}"], port, core)
 
@@ -248,9 +248,9 @@ def opened():
     return int(values[names.index("ActiveOpens")])
 
 
-def many_pools(folder, name, fe, rows, pools, base, own_fes):
-    what = f"{pools:,} pools, " + ("each with an FE of its own" if own_fes else "one FE for all")
-    many = scaler(folder, name, pools, fe.port, own_fes=own_fes)
+def many_pools(folder, name, fe, rows, pools, base, fes):
+    what = f"{pools:,} pools, " + ("each with an FE of its own" if fes == pools else f"{fes:,} FEs" if fes else "one FE for all")
+    many = scaler(folder, name, pools, fe.port, fes=fes)
     say(what)
     time.sleep(20)
     cpu, new, begin = many.cpu_s(), opened(), time.monotonic()
@@ -269,8 +269,8 @@ def memory(folder, fe, rows, pools):
     rows.append(("snapshot age with 10 pools", age_text(ages(few, 10))))
     few.stop()
     rows.append(("RssAnon with 10 pools", f"{base / 1024:.2f} MiB"))
-    many_pools(folder, "many", fe, rows, pools, base, False)
-    many_pools(folder, "own", fe, rows, pools, base, True)
+    for fes in (0, pools // 10, pools):
+        many_pools(folder, f"many{fes}", fe, rows, pools, base, fes)
 
 
 def main():

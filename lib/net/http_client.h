@@ -43,7 +43,8 @@ struct http_call {          /* everything borrowed for the time of the call */
 	struct deadline by;      /* whole call; required (at_ms != 0) */
 	int64_t idle_timeout_ms; /* no byte for so long: -ETIMEDOUT; 0 = none */
 	size_t body_max;         /* of the kept response; 0 = 1 MiB */
-	bool fresh;              /* a new connection: the kept one may lead to the wrong peer */
+	size_t chunk; /* bytes read at once; 0 = 16 KiB, which hundreds of calls side by side add up */
+	bool fresh;            /* a new connection: the kept one may lead to the wrong peer */
 	bool follow_redirects; /* at most 3, same method and body, credentials kept (Stream Load) */
 	/* Instead of keeping the body: called for each piece; non-zero ends the call with -ECANCELED. */
 	int (*on_body)(void *arg, int status, const char *data, size_t len);
@@ -80,6 +81,9 @@ struct http_done {
 };
 int http_batch_new(const struct http_tls *tls, struct http_batch **ret, struct err *err);
 void http_batch_free(struct http_batch *b); /* breaks off what is under way */
+/* How many connections stay open between calls. Unasked it follows the calls under way, four for each: too few for
+ * one who asks thousands of peers in turn, and each new connection costs more than the call. */
+void http_batch_keep(struct http_batch *b, size_t connections);
 int http_batch_add(struct http_batch *b, const struct http_call *call, struct http_reply *reply,
                    void *tag, struct err *err);
 /* Breaks off the call with this tag; its completion is handed out with -ECANCELED. */

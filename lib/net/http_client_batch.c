@@ -59,6 +59,11 @@ void http_batch_free(struct http_batch *b)
 	free(b);
 }
 
+void http_batch_keep(struct http_batch *b, size_t connections)
+{
+	(void)curl_multi_setopt(b->multi, CURLMOPT_MAXCONNECTS, (long)connections);
+}
+
 static struct op *free_op(struct http_batch *b)
 {
 	struct op *op = b->idle;

@@ -17,12 +17,15 @@
 #include "lib/base/mem.h"
 #include "lib/net/http_client.h"
 
+#define TWICE "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
 /* A peer that answers each connection with fixed bytes and keeps what it was sent. */
 struct stub {
 	pthread_t thread;
 	int fd, port;
 	const char *answers[4]; /* one a connection */
 	bool hold;              /* keeps the connection open instead of closing it */
+	bool twice; /* the same answer again when asked again over the same connection */
 	int stop[2];
 	struct buf seen; /* to be read after stub_stop(); the test frees it */
 };
@@ -50,6 +53,8 @@ static void serve_one(struct stub *s, int fd, const char *answer)
 		(void)poll(&p, 1, 20000);
 		return;
 	}
+	if (s->twice && read(fd, chunk, sizeof(chunk)) > 0)
+		(void)fd_write_all(fd, answer, strlen(answer), &err);
 	(void)shutdown(fd, SHUT_WR);
 	struct pollfd p[2] = { { .fd = fd, .events = POLLIN, .revents = 0 },
 		               { .fd = s->stop[0], .events = POLLIN, .revents = 0 } };
@@ -301,6 +306,45 @@ static void a_batch_runs_side_by_side(void **state)
 	buf_free(&mute.seen);
 }
 
+/* Nine peers in turn; only a connection that was kept finds them there a second time. */
+static void a_batch_keeps_what_it_is_told(void **state)
+{
+	(void)state;
+	enum { PEERS = 9 };
+	struct stub s[PEERS];
+	for (size_t keep = 0; keep <= PEERS; keep += PEERS) {
+		_cleanup_(http_batch_freep) struct http_batch *b = NULL;
+		size_t again = 0;
+		assert_int_equal(http_batch_new(NULL, &b, NULL), 0);
+		if (keep)
+			http_batch_keep(b, keep);
+		for (size_t i = 0; i < PEERS; i++) {
+			s[i] = (struct stub){ .answers = { TWICE }, .twice = true };
+			stub_start(&s[i]);
+		}
+		for (size_t i = 0; i < (size_t)2 * PEERS; i++) {
+			char url[64];
+			_cleanup_http_reply_ struct http_reply reply = HTTP_REPLY_INIT;
+			struct http_done done;
+			(void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/", s[i % PEERS].port);
+			struct http_call call = { .url = url,
+				                  .by = deadline_in(2000),
+				                  .chunk = 1024 };
+			assert_int_equal(http_batch_add(b, &call, &reply, &reply, NULL), 0);
+			assert_int_equal(http_batch_next(b, deadline_in(20000), &done, NULL), 0);
+			again += i >= PEERS && done.rc == 0;
+		}
+		for (size_t i = 0; i < PEERS; i++) {
+			stub_stop(&s[i]);
+			buf_free(&s[i].seen);
+		}
+		if (keep)
+			assert_int_equal(again, PEERS);
+		else
+			assert_true(again < PEERS);
+	}
+}
+
 static void small_things(void **state)
 {
 	(void)state;
@@ -344,6 +388,7 @@ int main(void)
 		cmocka_unit_test(a_redirect_takes_body_and_credentials_along),
 		cmocka_unit_test(calls_can_be_ended),
 		cmocka_unit_test(a_batch_runs_side_by_side),
+		cmocka_unit_test(a_batch_keeps_what_it_is_told),
 		cmocka_unit_test(small_things),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -341,6 +341,8 @@ static void set_common(struct http_xfer *x, bool https)
 	curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(e, CURLOPT_XFERINFODATA, x);
 	curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
+	if (x->call.chunk)
+		curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)x->call.chunk);
 	if (!x->call.follow_redirects)
 		return;
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L);

@@ -7,7 +7,13 @@
 #include "lib/base/log.h"
 #include "scaler/source/source_priv.h"
 
-enum { TOKEN_MAX = 4096, TOKEN_REREAD_MS = 10000, SCAN_MIN_MS = 10, SCAN_MAX_MS = 100 };
+enum {
+	TOKEN_MAX = 4096,
+	TOKEN_REREAD_MS = 10000,
+	SCAN_MIN_MS = 10,
+	SCAN_MAX_MS = 100,
+	CHUNK_BYTES = 2048
+};
 
 char *source_key(const char *ns, const char *cluster, const char *pool)
 {
@@ -129,6 +135,7 @@ static void ask(struct source *s, struct fe *f, int64_t now)
 		                  .bearer = c->token,
 		                  .by = deadline_in(SOURCE_CALL_MS),
 		                  .body_max = SOURCE_BODY_MAX,
+		                  .chunk = CHUNK_BYTES,
 		                  /* A Service may have led elsewhere while it was young, and a kept
 		                   * connection goes on leading there. */
 		                  .fresh = f->failed,
@@ -152,6 +159,16 @@ static bool room_for(const struct source *s, const struct fe *f)
 	       (!f->failed || s->in_flight_troubled < SOURCE_IN_FLIGHT_TROUBLED);
 }
 
+/* A connection for each FE, since most calls are over at once and the next FE's would push it out. Under the lock. */
+static void keep_connections(struct source *s)
+{
+	size_t n = map_count(s->fes) + SOURCE_IN_FLIGHT;
+	if (n <= s->kept && n + SOURCE_IN_FLIGHT >= s->kept)
+		return;
+	s->kept = n + SOURCE_IN_FLIGHT / 2;
+	http_batch_keep(s->batch, s->kept);
+}
+
 /* Asks every FE that is due and notes when to look again. */
 static void ask_due(struct source *s)
 {
@@ -162,6 +179,7 @@ static void ask_due(struct source *s)
 	if (now < s->scan_ms)
 		return;
 	(void)pthread_mutex_lock(&s->lock);
+	keep_connections(s);
 	for (size_t seen = 0, n = map_count(s->fes); seen < n; seen++) {
 		size_t here = at;
 		if (!map_next(s->fes, &at, &key, &value)) {

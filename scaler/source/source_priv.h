@@ -54,6 +54,7 @@ struct source {
 	struct http_batch *batch;
 	int64_t scan_ms; /* when an FE may be due next; the thread's own */
 	int in_flight, in_flight_troubled;
+	size_t kept;    /* connections that the batch was told to keep; the thread's own */
 	size_t scanned; /* where the last scan ended for lack of room, so that all have their turn */
 	const struct http_tls *tls;
 	VEC(struct source_asker *) leaving; /* stopped, to be joined */
