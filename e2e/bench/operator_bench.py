@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The operator's figures on a real API server and controller-manager with kwok nodes; writes docs/benchmarks/operator.md.
 
-    operator_bench.py [--clusters 50,200] [--foreign 10000] [--idle 60] [--out FILE]
+    operator_bench.py [--clusters 50,200] [--foreign 10000] [--idle 600] [--out FILE]
 
 UPSTREAM_OPERATOR=/path measures that binary for memory, time and CPU in the same run. Run it where 10.96.0.0/16 leads
 nowhere (a network namespace with a loopback only): the row about black holes adds routes there.
@@ -165,7 +165,13 @@ def bare_writer(api, n):
             assert status == 201, answer
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(write, made))
-    return time.monotonic() - began
+    seconds = time.monotonic() - began
+    # They carry the operator's labels and would count as its clusters' afterwards.
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda item: api.call("DELETE", f"{item[0]}/{item[1]['metadata']['name']}", {"propagationPolicy": "Background"}),
+                      [item for objects in made for item in objects]))
+    until(lambda: not [p for p in api.call("GET", f"/api/v1/namespaces/{NS}/pods")[1]["items"] if p["metadata"]["name"].startswith("w")], 600, 3)
+    return seconds
 
 
 def foreign(api, n):
@@ -284,10 +290,22 @@ class Bench:
                  f"p50 {during[0]:.0f} ms, p99 {during[1]:.0f} ms; with none p50 {before[0]:.0f}, p99 {before[1]:.0f}", "within noise of none")
 
     def first_reconcile(self, name, label):
-        self.api.call("DELETE", f"{SVC}/{name}-fe-service")
-        program = Program(self.plane, OURS)
-        until(lambda: self.api.call("GET", f"{SVC}/{name}-fe-service")[0] == 200, 60)
-        self.row(f"start to a lost Service being back, {label}", f"{time.monotonic() - program.began:.3f} s", "under 0.3 s")
+        """Of five starts, each from the process's first moment: until it has its lists and looks at clusters, and until a Service
+        of one of them, lost while it was away, is there again."""
+        looks, backs, program = [], [], None
+        for _ in range(5):
+            if program:
+                settle(program, 2)
+                program.stop()
+            self.api.call("DELETE", f"{SVC}/{name}-fe-service")
+            log = self.plane.folder / "operator.log"
+            size = log.stat().st_size
+            program = Program(self.plane, OURS)
+            until(lambda: self.api.call("GET", f"{SVC}/{name}-fe-service")[0] == 200, 60)
+            backs.append(time.monotonic() - program.began)
+            looks.append(int(re.search(r"lists=complete after_ms=(\d+)", log.read_text()[size:])[1]) / 1000)
+        self.row(f"start to first reconcile, {label}", f"{sorted(looks)[2]:.3f} s, median of 5; a Service that was lost meanwhile is back "
+                 f"after {sorted(backs)[2]:.3f} s", "under 0.3 s")
         return program
 
     def run(self):
@@ -375,7 +393,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--clusters", default="50,200")
     parser.add_argument("--foreign", type=int, default=10000)
-    parser.add_argument("--idle", type=int, default=60)
+    parser.add_argument("--idle", type=int, default=600)
     parser.add_argument("--out", default=str(ROOT / "docs/benchmarks/operator.md"))
     args = parser.parse_args()
     load = os.getloadavg()
