@@ -5,6 +5,7 @@ ROOST_SEED picks another sample; ROOST_SOAK=1 runs QUERIES_SOAK of them. A failu
 import decimal
 import os
 import random
+import re
 
 import duckdb
 import pymysql
@@ -172,6 +173,30 @@ def engine(oracle):
         yield e
 
 
+def in_order(sql, rows):
+    """Whether the rows are as ORDER BY's positions say, by the engine's own values: NULL is below all."""
+    spec = [(int(i) - 1, bool(desc)) for i, desc in re.findall(r"(\d+)( desc)?(?:, |$| limit)", sql.rsplit(" order by ", 1)[1])]
+    def before(x, y):
+        for i, desc in spec:
+            a, b = ((row[i] is not None, row[i] if row[i] is not None else 0) for row in (x, y))
+            if a != b:
+                return (a > b) == desc
+        return True
+    return all(map(before, rows, rows[1:]))
+
+
+def near(sql, got, want):
+    """Averages that are equal but for their last bit are ties for one engine and none for the other: what follows them in ORDER BY
+    then comes in another order. Such rows must be the same, and in the order of the values that they show."""
+    try:
+        compare(sql, got, want)
+    except AssertionError:
+        if " order by " not in sql or not any(isinstance(v, float) for row in got for v in row):
+            raise
+        assert in_order(sql, got), sql
+        compare("", got, want)
+
+
 def test_generated_queries(engine, oracle):
     soak = os.environ.get("ROOST_SOAK") == "1"
     ran, cursor = 0, engine.connect(database="q").cursor()
@@ -184,6 +209,6 @@ def test_generated_queries(engine, oracle):
                 cursor.execute(sql)
             continue
         cursor.execute(sql)
-        compare(sql, cursor.fetchall(), want)
+        near(sql, cursor.fetchall(), want)
         ran += 1
     assert ran > (QUERIES_SOAK if soak else QUERIES) * 0.9, ran
