@@ -28,6 +28,7 @@ UNUSED = {("statefulsets", "delete"), ("persistentvolumeclaims", "get"), ("starr
     ("ingresses", v) for v in ("get", "create", "patch", "delete")} | {("scaledobjects", v) for v in ("get", "create", "patch", "delete")} | {
     ("triggerauthentications", v) for v in ("get", "create", "patch", "delete")} | {
     ("starrockswarehouses", "get"), ("starrockswarehouses", "patch"), ("starrockswarehouses/status", "patch"),
+    ("starrockswarehouses/scale", "patch"),
     ("starrockswarehouses/finalizers", "update"), ("persistentvolumeclaims", "patch")}
 
 

@@ -36,8 +36,9 @@ static json_t *as_cluster(const json_t *cr, const json_t *cluster)
 	json_t *copy = json_pack("{s:{}, s:{}}", "metadata", "spec");
 	json_t *template = json_deep_copy(data_get(cr, "spec.template"));
 	const char *engine = data_get_str(cluster, "metadata.annotations.roost\\.io/engine");
-	static const char *const kept[] = { "namespace", "uid", "resourceVersion", "generation",
-		                            "deletionTimestamp" };
+	static const char *const kept[] = { "namespace",         "uid",
+		                            "resourceVersion",   "generation",
+		                            "deletionTimestamp", "roostScaledBy" };
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
 		json_t *v = json_object_get(json_object_get(cr, "metadata"), kept[i]);
 		if (v)
@@ -52,8 +53,12 @@ static json_t *as_cluster(const json_t *cr, const json_t *cluster)
 		json_object_del(template, "envVars");
 	}
 	json_object_set_new(json_object_get(copy, "spec"), "starRocksCnSpec", template);
-	if (json_object_get(cr, "status"))
-		json_object_set(copy, "status", json_object_get(cr, "status"));
+	/* Its status lies flat; what a step remembers is read where a cluster has it. */
+	if (json_is_object(json_object_get(cr, "status"))) {
+		json_t *status = json_copy(json_object_get(cr, "status"));
+		json_object_set(status, "starRocksCnStatus", json_object_get(cr, "status"));
+		json_object_set_new(copy, "status", status);
+	}
 	return copy;
 }
 

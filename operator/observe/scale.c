@@ -9,6 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/base/vec.h"
 #include "lib/data/json.h"
+#include "operator/model/cluster.h"
 #include "operator/observe/metrics.h"
 
 enum { PERIOD_MS = 1000, ANSWER_MS = 800, TOKEN_MAX = 4096, CLUSTERS_MAX = 10000 };
@@ -20,7 +21,9 @@ struct observe_scale {
 };
 
 struct question {
+	const struct kube_kind *kind;
 	char *ns, *name, *version, *url;
+	char *key; /* in the store */
 	int64_t min, max, replicas;
 	bool has_status, be;
 	struct http_reply reply;
@@ -42,10 +45,12 @@ static bool at_rest(const json_t *cr)
 	       (paused && strcmp(paused, "true") == 0);
 }
 
-static void collect_role(struct collect *c, const json_t *cr, bool be)
+/* as: the name that the scaler and the store know it by. */
+static void collect_one(struct collect *c, const json_t *cr, const json_t *spec, const char *as,
+                        bool be)
 {
-	const json_t *spec = data_get(cr, be ? "spec.starRocksBeSpec" : "spec.starRocksCnSpec");
 	const json_t *s = json_object_get(spec, "roostAutoscaling");
+	bool house = model_is_warehouse(cr);
 	const char *ns = data_get_str(cr, "metadata.namespace");
 	const char *name = data_get_str(cr, "metadata.name");
 	const char *version = data_get_str(cr, "metadata.resourceVersion");
@@ -54,24 +59,33 @@ static void collect_role(struct collect *c, const json_t *cr, bool be)
 	    !c->config->serves(c->config->arg, ns) || c->list.n >= CLUSTERS_MAX)
 		return;
 	vec_push(&c->list,
-	         (struct question){
-			 .ns = xstrdup(ns),
-			 .name = xstrdup(name),
-			 .version = xstrdup(version),
-			 .url = xasprintf("%s/v1/namespaces/%s/clusters/%s/pools/%s",
-	                                  c->config->url, ns, name, be ? "be" : "cn"),
-			 .be = be,
-			 .min = data_get_int(s, "minReplicas", 0),
-			 .max = data_get_int(s, "maxReplicas", -1),
-			 .replicas = data_get_int(spec, "replicas", 1),
-			 .has_status = data_get_str(cr, "status.starRocksCnStatus.phase") != NULL,
-			 .reply = HTTP_REPLY_INIT });
+	         (struct question){ .kind = house ? &KUBE_WAREHOUSE : &KUBE_CLUSTER,
+	                            .key = xasprintf("%s/%s", ns, as),
+	                            .ns = xstrdup(ns),
+	                            .name = xstrdup(name),
+	                            .version = xstrdup(version),
+	                            .url = xasprintf("%s/v1/namespaces/%s/clusters/%s/pools/%s",
+	                                             c->config->url, ns, as, be ? "be" : "cn"),
+	                            .be = be,
+	                            .min = data_get_int(s, "minReplicas", 0),
+	                            .max = data_get_int(s, "maxReplicas", -1),
+	                            .replicas = data_get_int(spec, "replicas", 1),
+	                            .has_status =
+	                                    data_get(cr, house ? "status.replicas"
+	                                                       : "status.starRocksCnStatus.phase"),
+	                            .reply = HTTP_REPLY_INIT });
 }
 
 static void collect(void *arg, const json_t *cr)
 {
-	collect_role(arg, cr, false);
-	collect_role(arg, cr, true);
+	const char *name = data_get_str(cr, "metadata.name");
+	if (model_is_warehouse(cr)) {
+		autofree char *as = xasprintf("%s-warehouse", name ? name : "");
+		collect_one(arg, cr, data_get(cr, "spec.template"), as, false);
+		return;
+	}
+	collect_one(arg, cr, data_get(cr, "spec.starRocksCnSpec"), name, false);
+	collect_one(arg, cr, data_get(cr, "spec.starRocksBeSpec"), name, true);
 }
 
 static void questions_free(questions_t *q)
@@ -81,6 +95,7 @@ static void questions_free(questions_t *q)
 		free(q->v[i].name);
 		free(q->v[i].version);
 		free(q->v[i].url);
+		free(q->v[i].key);
 		http_reply_free(&q->v[i].reply);
 	}
 	vec_free(q);
@@ -107,8 +122,8 @@ int observe_scale_wish(struct str body, int64_t min, int64_t max, int64_t *ret, 
 static void act(struct observe_scale *s, struct kube_client *kube, const struct question *q,
                 int64_t n)
 {
-	struct kube_ref scale = { &KUBE_CLUSTER, q->ns, q->name, "scale" };
-	struct kube_ref status = { &KUBE_CLUSTER, q->ns, q->name, "status" };
+	struct kube_ref scale = { q->kind, q->ns, q->name, "scale" };
+	struct kube_ref status = { q->kind, q->ns, q->name, "status" };
 	struct err err = ERR_INIT;
 	_cleanup_json_ json_t *patch =
 		json_pack("{s:{s:s}, s:{s:I}}", "metadata", "resourceVersion", q->version, "spec",
@@ -119,16 +134,18 @@ static void act(struct observe_scale *s, struct kube_client *kube, const struct 
 	if (rc == KUBE_CONFLICT)
 		return; /* the next second sees the newer CR */
 	observe_metric_add(rc == 0 ? OBSERVE_WRITES_SCALE : OBSERVE_WRITES_REFUSED, 1);
-	observe_count(rc == 0 ? OBSERVE_WRITES : OBSERVE_REFUSED, "scale", KUBE_CLUSTER.kind);
+	observe_count(rc == 0 ? OBSERVE_WRITES : OBSERVE_REFUSED, "scale", q->kind->kind);
 	if (rc != 0) {
-		log_warn("cluster=%s/%s cannot scale to %lld: %s", q->ns, q->name, (long long)n,
-		         err.msg);
+		log_warn("cluster=%s cannot scale to %lld: %s", q->key, (long long)n, err.msg);
 		return;
 	}
-	log_info("cluster=%s/%s scaled from=%lld to=%lld", q->ns, q->name, (long long)q->replicas,
+	log_info("cluster=%s scaled from=%lld to=%lld", q->key, (long long)q->replicas,
 	         (long long)n);
-	_cleanup_json_ json_t *told = json_pack("{s:{s:{s:I}}}", "status", "starRocksCnStatus",
-	                                        "replicas", (json_int_t)n);
+	_cleanup_json_ json_t *told = json_object();
+	data_set(told,
+	         q->kind == &KUBE_WAREHOUSE ? "status.replicas"
+	                                    : "status.starRocksCnStatus.replicas",
+	         json_integer(n));
 	if (q->has_status && kube_merge_patch(kube, &status, told, NULL, &err) == 0)
 		observe_metric_add(OBSERVE_WRITES_STATUS, 1);
 }
@@ -143,8 +160,7 @@ static void answered(struct observe_scale *s, struct kube_client *kube, struct q
 		observe_metric_add(OBSERVE_SCALER_UNKNOWN, 1);
 		return;
 	}
-	autofree char *key = xasprintf("%s/%s", q->ns, q->name);
-	observe_store_wish(s->config.store, key, q->be, n, q->replicas);
+	observe_store_wish(s->config.store, q->key, q->be, n, q->replicas);
 	if (q->be) /* whose number is not written to the CR */
 		return;
 	if (n != q->replicas)

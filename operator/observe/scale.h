@@ -1,6 +1,6 @@
 /* The fast path of autoscaling: what the scaler wants reaches /scale within a second.
  *
- * Each second one question for each cluster with roostAutoscaling; the answers come side by side, within a
+ * Each second one question for each cluster, and warehouse, with roostAutoscaling; the answers come side by side, within a
  * deadline. What backends want goes to the step alone (reconcile/be_scaling.c). A 503, an answer that cannot be read or none at all changes nothing.
  * Thread: one of its own. */
 #ifndef ROOST_OPERATOR_OBSERVE_SCALE_H

@@ -108,17 +108,16 @@ static struct bucket *bucket_of(struct observe_store *s, const char *key)
  * kept. */
 static void note_scale(const json_t *object, json_t *slim)
 {
-	const char *kind = data_get_str(object, "kind");
+	const char *number = model_is_warehouse(object)
+	                             ? "fieldsV1.f:spec.f:template.f:replicas"
+	                             : "fieldsV1.f:spec.f:starRocksCnSpec.f:replicas";
 	size_t i;
 	const json_t *m;
-	if (!kind || strcmp(kind, "StarRocksCluster") != 0)
-		return;
 	json_array_foreach(data_get(object, "metadata.managedFields"), i, m)
 	{
 		const char *sub = data_get_str(m, "subresource");
 		const char *manager = data_get_str(m, "manager");
-		if (sub && strcmp(sub, "scale") == 0 &&
-		    data_get(m, "fieldsV1.f:spec.f:starRocksCnSpec.f:replicas"))
+		if (sub && strcmp(sub, "scale") == 0 && data_get(m, number))
 			data_set(slim, "metadata.roostScaledBy",
 			         json_string(manager ? manager : "scale"));
 	}

@@ -11,7 +11,8 @@
 /* Only while the object is the one that was looked at. Of the CR by /scale, which says whose number it is. */
 static int scale(struct worker *w, const struct kube_ref *ref, const json_t *write, struct err *err)
 {
-	const char *by = ref->kind == &KUBE_CLUSTER ? "scale" : NULL;
+	bool cr = ref->kind == &KUBE_CLUSTER || ref->kind == &KUBE_WAREHOUSE;
+	const char *by = cr ? "scale" : NULL;
 	struct kube_ref sub = { ref->kind, ref->ns, ref->name, by };
 	_cleanup_json_ json_t *patch =
 		json_pack("{s:{s:s*}, s:{s:I}}", "metadata", "resourceVersion",

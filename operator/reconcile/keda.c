@@ -52,7 +52,10 @@ int reconcile_create_scaler_secret(struct worker *w, struct record *rec, const s
                                    const json_t *world, struct err *err)
 {
 	const json_t *cr = json_object_get(world, "cr");
-	const char *cluster = data_get_str(cr, "metadata.name");
+	const char *name = data_get_str(cr, "metadata.name");
+	bool house = model_is_warehouse(cr);
+	const struct kube_kind *owner = house ? &KUBE_WAREHOUSE : &KUBE_CLUSTER;
+	autofree char *as = xasprintf(house ? "%s-warehouse" : "%s", name);
 	char *token = token_of(w);
 	if (!token)
 		return err_set(err, -ENOENT, "the scaler's token is gone");
@@ -61,8 +64,8 @@ int reconcile_create_scaler_secret(struct worker *w, struct record *rec, const s
 		"s:{s:s}}",
 		"apiVersion", "v1", "kind", "Secret", "metadata", "name", ref->name, "namespace",
 		ref->ns, "labels", "app.kubernetes.io/component", "autoscaler",
-		"app.starrocks.ownerreference/name", cluster, "ownerReferences", "apiVersion",
-		KUBE_CLUSTER.api, "kind", KUBE_CLUSTER.kind, "name", cluster, "uid",
+		"app.starrocks.ownerreference/name", as, "ownerReferences", "apiVersion",
+		owner->api, "kind", owner->kind, "name", name, "uid",
 		data_get_str(cr, "metadata.uid"), "controller", 1, "type", "Opaque", "immutable", 1,
 		"stringData", "token", token);
 	mem_free_secret(token);

@@ -124,12 +124,14 @@ static int64_t owned_replicas(struct step *s)
 		return want;
 	json_array_append_new(s->writes,
 	                      json_pack("{s:s, s:s, s:s, s:I, s:s*}", "verb", "scale", "kind",
-	                                "StarRocksCluster", "name", s->m->name, "replicas",
-	                                (json_int_t)last, "version", s->m->version));
+	                                s->m->warehouse ? s->m->owner_kind : "StarRocksCluster",
+	                                "name", s->m->warehouse ? s->m->owner_name : s->m->name,
+	                                "replicas", (json_int_t)last, "version", s->m->version));
 	reconcile_event(s, "Normal", "ReplicasPutBack",
-	                "spec.starRocksCnSpec.replicas was set to %lld while an autoscaler owns "
-	                "it; it is %lld again",
-	                (long long)want, (long long)last);
+	                "spec.%s.replicas was set to %lld while an autoscaler owns it; it is %lld "
+	                "again",
+	                s->m->warehouse ? "template" : "starRocksCnSpec", (long long)want,
+	                (long long)last);
 	return last;
 }
 

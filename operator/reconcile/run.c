@@ -152,7 +152,7 @@ static int complete_world(struct worker *w, const char *key, struct record *rec,
 	if (rec->problem)
 		json_object_set_new(world, "problem", json_deep_copy(rec->problem));
 	if (model_is_warehouse(json_object_get(world, "cr")))
-		return reconcile_warehouse_world(w, key, world, ret_target, err);
+		return reconcile_warehouse_world(w, key, rec, world, ret_target, err);
 	/* A CR that cannot be decoded is the step's to tell. */
 	if (model_cluster_decode(json_object_get(world, "cr"), &m, NULL) < 0)
 		return 0;

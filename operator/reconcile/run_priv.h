@@ -63,8 +63,8 @@ int reconcile_write_status(struct worker *w, const json_t *world, const json_t *
                            struct observe_digest *seen, int64_t *ret_wait_ms);
 
 /* For a warehouse: world.cluster, world.conf, world.fe, and whom to ask (run_warehouse.c). */
-int reconcile_warehouse_world(struct worker *w, const char *key, json_t *world, json_t **ret_target,
-                              struct err *err);
+int reconcile_warehouse_world(struct worker *w, const char *key, const struct record *rec,
+                              json_t *world, json_t **ret_target, struct err *err);
 json_t *reconcile_target(const struct reconcile *r, const struct model_cluster *m,
                          const json_t *world);
 bool reconcile_any_fe_ready(const json_t *world);

@@ -38,8 +38,8 @@ static json_t *target_of(struct worker *w, const struct model_cluster *cluster, 
 	return target;
 }
 
-int reconcile_warehouse_world(struct worker *w, const char *key, json_t *world, json_t **ret_target,
-                              struct err *err)
+int reconcile_warehouse_world(struct worker *w, const char *key, const struct record *rec,
+                              json_t *world, json_t **ret_target, struct err *err)
 {
 	const json_t *cr = json_object_get(world, "cr");
 	const char *ns = NULL, *name = model_warehouse_cluster(cr, &ns);
@@ -61,6 +61,9 @@ int reconcile_warehouse_world(struct worker *w, const char *key, json_t *world, 
 		rc = conf_text(w, key, &own->part[MODEL_CN], own->ns, "cn", conf, err);
 	if (rc != 0)
 		return rc;
+	json_t *keda = own ? reconcile_keda_world(w, rec, own) : NULL;
+	if (keda)
+		json_object_set_new(world, "keda", keda);
 	model_set_conf(m, MODEL_FE, str_of(data_get_str(conf, "fe")));
 	json_t *answer = observe_fe_answer(w->r->config.fe, key);
 	if (answer)

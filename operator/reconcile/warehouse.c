@@ -146,11 +146,6 @@ static void drop_ghosts(struct step *s)
 static void plan_nodes(struct step *s)
 {
 	static const enum render_object maybe[] = { RENDER_CN_HPA, RENDER_CN_PDB };
-	if (json_is_object(data_get(s->m->cr, "spec.starRocksCnSpec.roostAutoscaling")) &&
-	    s->m->scaling.enabled)
-		reconcile_trouble(s, "NotBuilt",
-		                  "spec.template.roostAutoscaling is not built for warehouses yet: "
-		                  "use autoScalingPolicy");
 	s->replicas[MODEL_CN] = reconcile_cn_replicas(s);
 	reconcile_want(s, RENDER_CN_SEARCH, 0);
 	reconcile_want(s, RENDER_CN_SERVICE, 0);
@@ -161,6 +156,7 @@ static void plan_nodes(struct step *s)
 		else
 			reconcile_unwanted(s, maybe[i]);
 	}
+	reconcile_keda(s);
 	retire_set(s);
 	drop_ghosts(s);
 	reconcile_requeue(s, SETTLED_MS);
@@ -226,11 +222,15 @@ json_t *reconcile_warehouse(struct step *s, struct model_cluster **ret_model)
 			model_set_conf(*ret_model, (enum model_role)r, str_of(text));
 		s->replicas[r] = -1;
 	}
+	/* Kept while nothing may be written. */
+	s->last_scale = data_get_int(s->m->cr, "status.starRocksCnStatus.lastScale", -1);
 	if (admitted(s)) {
 		/* First of all: from the first node on there is something to drop. */
 		if (!has(cr, FINALIZER))
 			finalizer(s, "StarRocksWarehouse", cr, FINALIZER, true);
 		plan_nodes(s);
 	}
-	return flat(reconcile_status(s));
+	json_t *status = reconcile_status(s);
+	reconcile_members_status(s, status);
+	return flat(status);
 }

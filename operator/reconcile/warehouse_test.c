@@ -211,6 +211,92 @@ static void upstreams_set_is_freed_and_goes(void **state)
 	assert_non_null(write_of(gone, "delete", "StatefulSet"));
 }
 
+/* A warehouse whose nodes follow its own queue. */
+static json_t *scaled(void)
+{
+	json_t *w = world();
+	data_set(w, "cr.spec.template.roostAutoscaling",
+	         parse("{\"minReplicas\":1,\"maxReplicas\":8}"));
+	return w;
+}
+
+static void its_number_is_the_scalers(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *by;
+		int last, now, want; /* last -1: none known */
+		bool back;
+	} cases[] = {
+		{ NULL, -1, 2, 2, false }, /* the first apply */
+		{ "roost-operator", 3, 5, 5, false },
+		{ NULL, 5, 2, 5, true },  /* a manifest applied again */
+		{ NULL, 50, 2, 8, true }, /* the limits were lowered meanwhile */
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = scaled();
+		data_set(w, "cr.spec.template.replicas", json_integer(cases[i].now));
+		if (cases[i].by)
+			data_set(w, "cr.metadata.roostScaledBy", json_string(cases[i].by));
+		if (cases[i].last >= 0)
+			data_set(w, "cr.status.lastScale", json_integer(cases[i].last));
+		_cleanup_json_ json_t *plan = plan_of(w);
+		const json_t *back = write_of(plan, "scale", "StarRocksWarehouse");
+		const json_t *set = write_of(plan, "apply", "Deployment");
+		assert_string_equal(degraded(plan), "AsExpected");
+		assert_int_equal(back != NULL, cases[i].back);
+		assert_int_equal(data_get_int(set, "object.spec.replicas", -1), cases[i].want);
+		if (back) {
+			assert_string_equal(data_get_str(back, "name"), "w-x");
+			assert_string_equal(data_get_str(back, "version"), "5");
+			assert_int_equal(data_get_int(back, "replicas", -1), cases[i].want);
+		}
+		bool kept = cases[i].by || cases[i].last >= 0;
+		assert_int_equal(data_get_int(plan, "status.lastScale", -1),
+		                 kept ? cases[i].want : -1);
+	}
+	/* It is not forgotten while nothing may be written. */
+	_cleanup_json_ json_t *w = scaled();
+	data_set(w, "cr.status.lastScale", json_integer(5));
+	data_set(w, "cluster.ready", json_false());
+	_cleanup_json_ json_t *plan = plan_of(w);
+	assert_int_equal(json_array_size(json_object_get(plan, "writes")), 0);
+	assert_int_equal(data_get_int(plan, "status.lastScale", -1), 5);
+}
+
+static void keda_scales_the_warehouse(void **state)
+{
+	(void)state;
+	_cleanup_json_ json_t *w = scaled();
+	_cleanup_json_ json_t *without = plan_of(w);
+	assert_null(write_of(without, "apply", "ScaledObject"));
+	json_object_set_new(
+		w, "keda",
+		parse("{\"url\":\"http://s:1\",\"token\":\"w-x-warehouse-cn-scaler-0a\","
+	              "\"have\":false}"));
+	json_object_set_new(w, "wanted",
+	                    parse("{\"replicas\":4,\"from\":2,\"since_ms\":" NOW_TEXT
+	                          ",\"at_ms\":" NOW_TEXT "}"));
+	_cleanup_json_ json_t *plan = plan_of(w);
+	const json_t *x = write_of(plan, "apply", "ScaledObject");
+	assert_string_equal(data_get_str(x, "name"), "w-x-warehouse-cn");
+	assert_string_equal(data_get_str(x, "object.spec.scaleTargetRef.kind"),
+	                    "StarRocksWarehouse");
+	assert_string_equal(data_get_str(x, "object.spec.scaleTargetRef.name"), "w-x");
+	assert_string_equal(data_get_str(x, "object.spec.triggers.0.metadata.url"),
+	                    "http://s:1/v1/namespaces/n/clusters/w-x-warehouse/pools/cn");
+	assert_int_equal(data_get_int(x, "object.spec.minReplicaCount", -1), 4); /* pinned */
+	assert_int_equal(data_get_int(x, "object.spec.maxReplicaCount", -1), 8);
+	assert_non_null(write_of(plan, "scaler_secret", "Secret"));
+	/* And no longer once it is switched off. */
+	data_set(w, "cr.spec.template.roostAutoscaling.enabled", json_false());
+	json_object_set_new(json_object_get(w, "objects"), "ScaledObject/w-x-warehouse-cn",
+	                    parse("{\"metadata\":{\"name\":\"w-x-warehouse-cn\",\"uid\":\"k\","
+	                          "\"ownerReferences\":[{\"uid\":\"wu\"}]}}"));
+	_cleanup_json_ json_t *off = plan_of(w);
+	assert_non_null(write_of(off, "delete", "ScaledObject"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,6 +307,8 @@ int main(void)
 		cmocka_unit_test(it_leaves_in_order),
 		cmocka_unit_test(without_its_cluster_it_just_leaves),
 		cmocka_unit_test(upstreams_set_is_freed_and_goes),
+		cmocka_unit_test(its_number_is_the_scalers),
+		cmocka_unit_test(keda_scales_the_warehouse),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -11,6 +11,7 @@ enum { BATCH_MAX = 200 };
 
 struct item {
 	char *key, *ns, *cluster, *pool, *uid, *text;
+	bool house;
 };
 typedef VEC(struct item) item_vec;
 
@@ -20,7 +21,7 @@ static void note(void *arg, const struct serve_history *h)
 	if (v->n < BATCH_MAX)
 		vec_push(v, (struct item){ xstrdup(h->key), xstrdup(h->ns), xstrdup(h->cluster),
 		                           xstrdup(h->pool), h->uid ? xstrdup(h->uid) : NULL,
-		                           h->text ? xstrdup(h->text) : NULL });
+		                           h->text ? xstrdup(h->text) : NULL, h->house });
 }
 
 static void drop(item_vec *v)
@@ -66,6 +67,15 @@ void serve_keep_read(struct serve_pools *p, struct kube_client *c)
 	drop(&v);
 }
 
+/* The CR that the history goes with. */
+static json_t *owner_of(const struct item *item)
+{
+	const struct kube_kind *kind = item->house ? &KUBE_WAREHOUSE : &KUBE_CLUSTER;
+	size_t n = strlen(item->cluster) - (item->house ? strlen("-warehouse") : 0);
+	return json_pack("[{s:s, s:s, s:s%, s:s}]", "apiVersion", kind->api, "kind", kind->kind,
+	                 "name", item->cluster, n, "uid", item->uid);
+}
+
 static void write_one(struct kube_client *c, const struct item *item)
 {
 	autofree char *name = xasprintf("%s-roost-history", item->cluster);
@@ -76,9 +86,7 @@ static void write_one(struct kube_client *c, const struct item *item)
 		"ConfigMap", "metadata", "name", name, "namespace", item->ns, "labels",
 		"app.kubernetes.io/managed-by", "roost-scaler", "data", item->pool, item->text);
 	if (item->uid)
-		data_set(map, "metadata.ownerReferences",
-		         json_pack("[{s:s, s:s, s:s, s:s}]", "apiVersion", KUBE_CLUSTER.api, "kind",
-		                   KUBE_CLUSTER.kind, "name", item->cluster, "uid", item->uid));
+		data_set(map, "metadata.ownerReferences", owner_of(item));
 	int rc = kube_apply(c, &ref, "roost-scaler", map, NULL, &err);
 	if (rc != 0)
 		log_warn("pool=%s its history could not be kept: %s", item->key, err.msg);

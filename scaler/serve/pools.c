@@ -44,6 +44,7 @@ struct pool {
 	struct policy_history *history; /* NULL: it never needed a node */
 	int64_t forecast_at;            /* the minute that state.forecast is of */
 	bool history_read, history_changed;
+	bool house;                  /* a warehouse's */
 	int64_t adopted, adopted_ms; /* the leader's word, and when it came; 0: never */
 };
 
@@ -115,6 +116,7 @@ static void on_target(void *arg, const char *key, const struct source_target *t)
 		pool->cluster = pool->ns + strlen(t->ns) + 1;
 		pool->pool = pool->cluster + strlen(t->cluster) + 1;
 		pool->uid = t->uid ? xstrdup(t->uid) : NULL;
+		pool->house = t->house != NULL;
 		map_put(p->pools, key, pool);
 	}
 	pool->limits = t->limits;
@@ -360,8 +362,8 @@ void serve_pools_histories(struct serve_pools *p, enum serve_history_kind kind,
 			policy_history_write(pool->history, &text);
 			pool->history_changed = false;
 		}
-		struct serve_history h = { key,        pool->ns,  pool->cluster,
-			                   pool->pool, pool->uid, text.p };
+		struct serve_history h = { key,       pool->ns, pool->cluster, pool->pool,
+			                   pool->uid, text.p,   pool->house };
 		if (!text.overflow)
 			fn(arg, &h);
 	}

@@ -46,6 +46,7 @@ enum serve_history_kind { SERVE_HISTORY_UNREAD, SERVE_HISTORY_CHANGED };
 struct serve_history { /* borrowed for the time of the callback */
 	const char *key, *ns, *cluster, *pool, *uid;
 	const char *text; /* NULL for those to be read */
+	bool house;       /* cluster is "<w>-warehouse", uid that of the StarRocksWarehouse w */
 };
 void serve_pools_histories(struct serve_pools *p, enum serve_history_kind kind,
                            void (*fn)(void *arg, const struct serve_history *h), void *arg);

@@ -56,6 +56,7 @@ static void *ask_on(void *arg)
 			refused_ms = SOURCE_REFUSED_MS;
 		}
 		a->fn(a->arg, a, rc, &load, &err);
+		source_load_free(&load);
 		wait_until(a, begun + pause, rc == -EACCES);
 	}
 	return NULL;

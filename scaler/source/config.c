@@ -376,16 +376,24 @@ static int take_way_in(const json_t *cr, const char *dns_suffix, struct source_t
 	return take_tls(cr, service, &t->login, err);
 }
 
+/* NULL: these nodes are no pool. */
+static const json_t *scaling_of(const json_t *cr, const json_t *spec, enum source_role role)
+{
+	const json_t *scaling = data_get(spec, "roostAutoscaling");
+	if (!json_is_object(scaling) && role == SOURCE_CN)
+		scaling = data_get(spec, "autoScalingPolicy");
+	bool wanted = json_is_object(scaling) && data_get_bool(scaling, "enabled", true) &&
+	              !data_get(cr, "metadata.deletionTimestamp");
+	return wanted ? scaling : NULL;
+}
+
 int source_target_of_cr(const json_t *cr, enum source_role role, const char *dns_suffix,
                         struct source_target *ret, struct err *err)
 {
 	const json_t *spec =
 		data_get(cr, role == SOURCE_CN ? "spec.starRocksCnSpec" : "spec.starRocksBeSpec");
-	const json_t *scaling = data_get(spec, "roostAutoscaling");
-	if (!json_is_object(scaling) && role == SOURCE_CN)
-		scaling = data_get(spec, "autoScalingPolicy");
-	if (!json_is_object(scaling) || !data_get_bool(scaling, "enabled", true) ||
-	    data_get(cr, "metadata.deletionTimestamp"))
+	const json_t *scaling = scaling_of(cr, spec, role);
+	if (!scaling)
 		return SOURCE_NO_POOL;
 	struct source_target t = { .role = role };
 	int rc = take_name(cr, "metadata.namespace", NULL, &t.ns, err);
@@ -401,6 +409,70 @@ int source_target_of_cr(const json_t *cr, enum source_role role, const char *dns
 	}
 	t.limits.replicas = data_get_int(spec, "replicas", -1);
 	t.pool = xstrdup(source_role_pool[role]);
+	const char *uid = data_get_str(cr, "metadata.uid");
+	t.uid = uid ? xstrdup(uid) : NULL;
+	*ret = t;
+	return 0;
+}
+
+/* ---- a StarRocksWarehouse --------------------------------------------------------------------- */
+
+static int may_ask(const json_t *cluster, const char *ns, const char *fe_ns, struct err *err)
+{
+	const char *engine = data_get_str(cluster, "metadata.annotations.roost\\.io/engine");
+	if (engine && strcmp(engine, "true") == 0)
+		return err_set(err, -ENOTSUP, "Roost's own engine has no warehouses");
+	if (strcmp(ns, fe_ns) != 0 && !data_has(data_get(cluster, "spec.warehouseNamespaces"), ns))
+		return err_set(err, -EPERM,
+		               "its cluster does not name namespace %s in spec.warehouseNamespaces",
+		               ns);
+	return 0;
+}
+
+/* As the nodes' entrypoint names it. */
+static char *sql_name(const char *name)
+{
+	char *sql = xstrdup(name);
+	for (char *p = sql; *p; p++)
+		if (*p == '-')
+			*p = '_';
+	return sql;
+}
+
+int source_target_of_warehouse(const json_t *cr, const json_t *cluster, const char *dns_suffix,
+                               struct source_target *ret, struct err *err)
+{
+	const json_t *spec = data_get(cr, "spec.template");
+	const json_t *scaling = scaling_of(cr, spec, SOURCE_CN);
+	autofree char *ns = NULL, *name = NULL;
+	struct source_target t = { .role = SOURCE_CN };
+	if (!scaling)
+		return SOURCE_NO_POOL;
+	int rc = take_name(cr, "metadata.namespace", NULL, &ns, err);
+	if (rc == 0)
+		rc = take_name(cr, "metadata.name", NULL, &name, err);
+	/* At first it is the cluster's: that is whose FE is asked. */
+	if (rc == 0)
+		rc = take_name(cluster, "metadata.namespace", NULL, &t.ns, err);
+	if (rc == 0)
+		rc = take_name(cluster, "metadata.name", NULL, &t.cluster, err);
+	if (rc == 0)
+		rc = may_ask(cluster, ns, t.ns, err);
+	if (rc == 0)
+		rc = take_limits(scaling, &t.limits, err);
+	if (rc == 0)
+		rc = take_way_in(cluster, dns_suffix, &t, err);
+	if (rc < 0) {
+		source_target_free(&t);
+		return rc;
+	}
+	t.fe_ns = t.ns;
+	t.ns = TAKE_PTR(ns);
+	free(t.cluster);
+	t.cluster = xasprintf("%s-warehouse", name);
+	t.house = sql_name(name);
+	t.limits.replicas = data_get_int(spec, "replicas", -1);
+	t.pool = xstrdup(source_role_pool[SOURCE_CN]);
 	const char *uid = data_get_str(cr, "metadata.uid");
 	t.uid = uid ? xstrdup(uid) : NULL;
 	*ret = t;

@@ -42,4 +42,10 @@ int source_target_of_cr(const json_t *cr, enum source_role role, const char *dns
                         struct source_target *ret, struct err *err);
 extern const char *const source_role_pool[SOURCE_ROLES]; /* "cn", "be" */
 
+/* What a StarRocksWarehouse w asks for, as the pool "cn" of a cluster called "<w>-warehouse"; cluster: whose FE is
+ * asked, as above. -EPERM: it lies elsewhere and the cluster does not name its namespace; -ENOTSUP: Roost's own engine,
+ * which has no warehouses. */
+int source_target_of_warehouse(const json_t *cr, const json_t *cluster, const char *dns_suffix,
+                               struct source_target *ret, struct err *err);
+
 #endif

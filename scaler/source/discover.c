@@ -12,6 +12,7 @@
 #include "lib/data/json.h"
 #include "lib/kube/watch.h"
 #include "scaler/source/config.h"
+#include "scaler/source/houses.h"
 
 enum {
 	TOKENS_EVERY_MS = 1000,
@@ -22,6 +23,7 @@ enum {
 
 struct watch {
 	struct source_discover *owner;
+	const struct kube_kind *kind;
 	char *ns; /* NULL: all */
 	pthread_t thread;
 	struct map *known; /* keys of its pools; the thread's own */
@@ -32,6 +34,7 @@ struct watch {
 
 struct source_discover {
 	struct source_discover_config config;
+	struct source_houses *houses;
 	VEC(struct watch *) watches;
 	_Atomic size_t unlisted;
 	pthread_t tokens;
@@ -68,10 +71,15 @@ static void put_role(struct watch *w, const json_t *cr, enum source_role role, c
 	source_target_free(&t);
 }
 
-static void take_cluster(struct watch *w, const json_t *object, bool gone)
+static void take_object(struct watch *w, const json_t *object, bool gone)
 {
 	const char *ns = data_get_str(object, "metadata.namespace");
 	const char *name = data_get_str(object, "metadata.name");
+	if (w->kind == &KUBE_WAREHOUSE) {
+		source_houses_warehouse(w->owner->houses, w, object, gone);
+		return;
+	}
+	source_houses_cluster(w->owner->houses, w, object, gone);
 	for (int role = 0; ns && name && role < SOURCE_ROLES; role++) {
 		autofree char *key = source_key(ns, name, source_role_pool[role]);
 		if (gone)
@@ -79,6 +87,13 @@ static void take_cluster(struct watch *w, const json_t *object, bool gone)
 		else
 			put_role(w, object, (enum source_role)role, ns, name);
 	}
+}
+
+static void listed(struct watch *w)
+{
+	if (!w->listed && atomic_fetch_sub(&w->owner->unlisted, 1) == 1)
+		w->owner->config.on_complete(w->owner->config.arg);
+	w->listed = true;
 }
 
 /* What was not in the fresh list is gone. */
@@ -100,9 +115,8 @@ static void list_ended(struct watch *w)
 	map_free(w->seen);
 	w->seen = NULL;
 	w->troubled = false;
-	if (!w->listed && atomic_fetch_sub(&w->owner->unlisted, 1) == 1)
-		w->owner->config.on_complete(w->owner->config.arg);
-	w->listed = true;
+	source_houses_list_end(w->owner->houses, w);
+	listed(w);
 }
 
 static void on_change(void *arg, enum kube_change change, json_t *object)
@@ -112,12 +126,13 @@ static void on_change(void *arg, enum kube_change change, json_t *object)
 	case KUBE_LIST_BEGIN:
 		map_free(w->seen);
 		w->seen = map_new(NULL);
+		source_houses_list_begin(w->owner->houses, w);
 		break;
 	case KUBE_PUT:
-		take_cluster(w, object, false);
+		take_object(w, object, false);
 		break;
 	case KUBE_DELETED:
-		take_cluster(w, object, true);
+		take_object(w, object, true);
 		break;
 	case KUBE_LIST_END:
 		list_ended(w);
@@ -128,9 +143,13 @@ static void on_change(void *arg, enum kube_change change, json_t *object)
 static void on_trouble(void *arg, int rc, const struct err *err)
 {
 	struct watch *w = arg;
-	if (!w->troubled)
-		log_warn("watching clusters in %s: %s (%d)", w->ns ? w->ns : "all namespaces",
-		         err->msg, rc);
+	/* No such kind here, or not for us: the clusters are all there is, for now. */
+	bool without = w->kind == &KUBE_WAREHOUSE && (rc == KUBE_NOT_FOUND || rc == KUBE_FORBIDDEN);
+	if (without)
+		listed(w);
+	if (!w->troubled && rc != KUBE_NOT_FOUND)
+		log_warn("watching %s in %s: %s (%d)", w->kind->plural,
+		         w->ns ? w->ns : "all namespaces", err->msg, rc);
 	w->troubled = true;
 }
 
@@ -149,7 +168,7 @@ static void *watch_main(void *arg)
 		log_error("%s", err.msg);
 		return NULL;
 	}
-	struct kube_watch_config c = { .query = { .kind = &KUBE_CLUSTER, .ns = w->ns },
+	struct kube_watch_config c = { .query = { .kind = w->kind, .ns = w->ns },
 		                       .on_change = on_change,
 		                       .on_trouble = on_trouble,
 		                       .should_stop = should_stop,
@@ -170,7 +189,7 @@ static void note_wanted(void *arg, const char *key, const struct source_target *
                         enum source_secret what, const char *secret, const char *secret_key)
 {
 	wanted_vec *v = arg;
-	vec_push(v, (struct wanted){ .ns = xstrdup(t->ns),
+	vec_push(v, (struct wanted){ .ns = xstrdup(t->fe_ns ? t->fe_ns : t->ns),
 	                             .key = xstrdup(key),
 	                             .secret = secret ? xstrdup(secret)
 	                                              : xasprintf("%s-roost-token", t->cluster),
@@ -250,13 +269,17 @@ static void *tokens_main(void *arg)
 
 /* ---- start and stop --------------------------------------------------------------------------- */
 
-static void add_watch(struct source_discover *d, struct str ns)
+static void add_watches(struct source_discover *d, struct str ns)
 {
-	struct watch *w = xcalloc(1, sizeof(*w));
-	w->owner = d;
-	w->ns = ns.len ? str_dup(ns) : NULL;
-	w->known = map_new(NULL);
-	vec_push(&d->watches, w);
+	const struct kube_kind *const kinds[] = { &KUBE_CLUSTER, &KUBE_WAREHOUSE };
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct watch *w = xcalloc(1, sizeof(*w));
+		w->owner = d;
+		w->kind = kinds[i];
+		w->ns = ns.len ? str_dup(ns) : NULL;
+		w->known = map_new(NULL);
+		vec_push(&d->watches, w);
+	}
 }
 
 static void free_all(struct source_discover *d)
@@ -269,6 +292,7 @@ static void free_all(struct source_discover *d)
 		free(w);
 	}
 	vec_free(&d->watches);
+	source_houses_free(d->houses);
 	free(d);
 }
 
@@ -285,12 +309,13 @@ int source_discover_start(const struct source_discover_config *config, struct so
 {
 	struct source_discover *d = xcalloc(1, sizeof(*d));
 	d->config = *config;
+	d->houses = source_houses_new(config->source, config->dns_suffix);
 	struct str rest = str_of(config->namespaces), ns;
 	while (str_split(&rest, ',', &ns))
 		if (str_trim(ns).len)
-			add_watch(d, str_trim(ns));
+			add_watches(d, str_trim(ns));
 	if (!d->watches.n)
-		add_watch(d, str_of(NULL));
+		add_watches(d, str_of(NULL));
 	atomic_store(&d->unlisted, d->watches.n);
 	size_t started = 0;
 	while (started < d->watches.n &&

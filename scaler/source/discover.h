@@ -1,11 +1,12 @@
-/* Finds pools from StarRocksClusters, and the tokens, passwords and CAs for their FEs from Secrets.
+/* Finds pools from StarRocksClusters and StarRocksWarehouses, and the tokens, passwords and CAs for their FEs from Secrets.
  *
  * A cluster with spec.starRocksCnSpec.roostAutoscaling (or autoScalingPolicy) is a pool "cn", one with
- * spec.starRocksBeSpec.roostAutoscaling a pool "be"; its FE is <name>-fe-service.<namespace>.svc. The token of
+ * spec.starRocksBeSpec.roostAutoscaling a pool "be"; its FE is <name>-fe-service.<namespace>.svc. A StarRocksWarehouse w with
+ * spec.template.roostAutoscaling (or autoScalingPolicy) is the pool "cn" of a cluster "<w>-warehouse" (houses.h). The token of
  * Roost's engine is in the Secret <name>-roost-token, key "token"; the user's or root's password of StarRocks' own
  * FE in the one that config.h says, the CA of its certificate in the one of spec.tls. Each is read by name when a cluster
  * appears, and again when its FE refuses what we have (a CA each minute, too); never listed.
- * Thread: a watch per namespace, and one for the Secrets; all end in source_discover_stop(). */
+ * Thread: two watches per namespace, and one for the Secrets; all end in source_discover_stop(). */
 #ifndef ROOST_SCALER_SOURCE_DISCOVER_H
 #define ROOST_SCALER_SOURCE_DISCOVER_H
 

@@ -41,6 +41,12 @@
 	"\"tls\":{\"secretName\":\"fe-tls\",\"caSecretName\":\"fe-ca\"},\"starRocksCnSpec\":{" \
 	"\"roostAutoscaling\":{\"maxReplicas\":8}}}}"
 
+/* A warehouse of the cluster "sr". */
+#define HOUSE                                                                                 \
+	"{\"apiVersion\":\"starrocks.com/v1\",\"kind\":\"StarRocksWarehouse\",\"metadata\":{" \
+	"\"namespace\":\"ns\",\"name\":\"w\",\"resourceVersion\":\"7\"},\"spec\":{"           \
+	"\"starRocksCluster\":\"sr\",\"template\":{\"roostAutoscaling\":{\"maxReplicas\":9}}}}"
+
 static atomic_int users_asked, cas_asked, roots_asked;
 static atomic_int watches, lists, secret_there, secrets_asked, passwords_asked;
 
@@ -72,6 +78,16 @@ static void clusters(void *arg, struct http_req *r)
 	default:
 		http_answer_json(r, 200, "");
 	}
+}
+
+static void warehouses(void *arg, struct http_req *r)
+{
+	(void)arg;
+	http_answer_json(r, 200,
+	                 http_req_query(r, "watch")
+	                         ? ""
+	                         : "{\"metadata\":{\"resourceVersion\":\"5\"},\"items\":[" HOUSE
+	                           "]}");
 }
 
 static void secret(void *arg, struct http_req *r)
@@ -203,6 +219,9 @@ static void pools_follow_the_clusters(void **state)
 		  .path = "/apis/starrocks.com/v1/namespaces/ns/starrocksclusters",
 		  .handler = clusters },
 		{ .method = "GET",
+		  .path = "/apis/starrocks.com/v1/namespaces/ns/starrockswarehouses",
+		  .handler = warehouses },
+		{ .method = "GET",
 		  .path = "/api/v1/namespaces/ns/secrets/root-of-sr",
 		  .handler = root_password },
 		{ .method = "GET",
@@ -252,6 +271,7 @@ static void pools_follow_the_clusters(void **state)
 	assert_int_equal(max_of("ns/bad/cn"), -1);
 	wait_max("ns/sr/cn", 7); /* one FE, two pools, one password */
 	wait_max("ns/sr/be", 6);
+	wait_max("ns/w-warehouse/cn", 9); /* and of its warehouse */
 	assert_int_equal(atomic_load(&complete), 1);
 
 	secrets_are_read_by_name(source);

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/mem.h"
 #include "lib/data/json.h"
@@ -116,6 +118,36 @@ int source_load_parse(struct str body, struct source_load *ret, struct err *err)
 	                        : err_set(&ret->err[SOURCE_BE], -EINVAL,
 	                                  "load: this FE says nothing of its backends (\"be\")");
 	return 0;
+}
+
+void source_load_free(struct source_load *l)
+{
+	for (size_t i = 0; i < l->n_houses; i++)
+		free(l->houses[i].name);
+	free(l->houses);
+	l->houses = NULL;
+	l->n_houses = 0;
+}
+
+int source_load_house(const struct source_load *l, const char *name, struct source_snapshot *ret,
+                      struct err *err)
+{
+	for (size_t i = 0; i < l->n_houses; i++) {
+		const struct source_house *h = &l->houses[i];
+		if (strcmp(h->name, name) != 0)
+			continue;
+		if (!h->known)
+			return err_set(err, -ENOENT,
+			               "the FE's /metrics lacks a number of warehouse %s, or one "
+			               "is none",
+			               name);
+		*ret = h->of;
+		return 0;
+	}
+	return err_set(err, -ENOENT,
+	               "the FE's /metrics tells of no queue of warehouse %s: it takes StarRocks "
+	               "3.5 and ALTER WAREHOUSE %s SET (\"enable_query_queue\" = \"true\")",
+	               name, name);
 }
 
 int source_parse(struct str body, struct source_snapshot *ret, struct err *err)

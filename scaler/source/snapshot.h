@@ -6,6 +6,7 @@
 #ifndef ROOST_SCALER_SOURCE_SNAPSHOT_H
 #define ROOST_SCALER_SOURCE_SNAPSHOT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/base/err.h"
@@ -36,13 +37,25 @@ struct source_snapshot {
 
 enum source_role { SOURCE_CN, SOURCE_BE, SOURCE_ROLES };
 
+struct source_house { /* a warehouse of StarRocks', by its name in SQL */
+	char *name;
+	bool known; /* each number that is needed was said */
+	struct source_snapshot of;
+};
+
 /* One answer for the pools of both kinds of node. An FE may say nothing of its backends: then rc[SOURCE_BE] is
- * -EINVAL. */
+ * -EINVAL. houses: the warehouses whose queue it told, the default one left out; source_load_free(). */
 struct source_load {
 	struct source_snapshot of[SOURCE_ROLES];
 	int rc[SOURCE_ROLES];
 	struct err err[SOURCE_ROLES];
+	struct source_house *houses;
+	size_t n_houses;
 };
+void source_load_free(struct source_load *l); /* what it points at */
+/* -ENOENT: the FE tells nothing of that warehouse, or not all of it; err says what it takes. */
+int source_load_house(const struct source_load *l, const char *name, struct source_snapshot *ret,
+                      struct err *err);
 /* -EINVAL: it is no document. */
 int source_load_parse(struct str body, struct source_load *ret, struct err *err);
 

@@ -33,6 +33,8 @@ static void copy_target(const struct source_target *from, struct source_target *
 	to->ns = xstrdup(from->ns);
 	to->cluster = xstrdup(from->cluster);
 	to->pool = xstrdup(from->pool);
+	to->house = dup_or_null(from->house);
+	to->fe_ns = dup_or_null(from->fe_ns);
 	to->uid = dup_or_null(from->uid);
 	to->url = to->token_file = NULL;
 	to->login = (struct source_login){ 0 };
@@ -111,14 +113,19 @@ static void known(struct source *s, struct fe *f, const struct source_load *load
 	for (size_t i = 0; i < f->pools.n; i++) {
 		struct entry *e = f->pools.v[i];
 		enum source_role role = e->target.role;
-		if (load->rc[role] < 0) {
-			pool_failed(s, e, &load->err[role]);
+		struct source_snapshot snap = load->of[role];
+		struct err err = load->err[role];
+		int rc = load->rc[role];
+		if (e->target.house)
+			rc = source_load_house(load, e->target.house, &snap, &err);
+		if (rc < 0) {
+			pool_failed(s, e, &err);
 			continue;
 		}
 		if (e->failed)
 			log_info("pool=%s load known again", e->key);
 		e->failed = false;
-		s->events.on_snapshot(s->events.arg, e->key, &load->of[role]);
+		s->events.on_snapshot(s->events.arg, e->key, &snap);
 	}
 }
 

@@ -1,4 +1,4 @@
-/* Keeps one fresh snapshot per cluster: asks each FE's /api/roost/load twice a second; an FE of StarRocks' own, for
+/* Keeps one fresh snapshot per cluster (and per warehouse of it, from the same answer): asks each FE's /api/roost/load twice a second; an FE of StarRocks' own, for
  * which the pool has a login, by SQL and /metrics (starrocks.h).
  *
  * One call is in flight per FE, for all its pools, each with a deadline, all side by side on one thread: a cluster whose
@@ -52,8 +52,10 @@ void source_login_free(struct source_login *l);
 struct source_target {
 	char *ns, *cluster, *pool;
 	enum source_role role; /* whose nodes the pool has */
-	char *uid;             /* of the StarRocksCluster; NULL: from a file */
-	char *url;             /* of the load document */
+	char *house;           /* the SQL name of the warehouse that it is; NULL: a cluster's */
+	char *fe_ns;           /* where the FE's Secrets are; NULL: ns */
+	char *uid; /* of the StarRocksCluster, or StarRocksWarehouse; NULL: from a file */
+	char *url; /* of the load document */
 	struct source_login login;
 	char *token_file; /* NULL: none, or given by source_set_secret() */
 	bool token_later; /* source_set_secret() will bring one */

@@ -181,18 +181,18 @@ static int find_leader(struct source_starrocks *c, struct deadline by, int64_t *
 
 /* ---- a reading -------------------------------------------------------------------------------- */
 
-static int read_nodes(struct source_starrocks *c, const char *statement, struct deadline by,
-                      struct source_snapshot *s, struct err *err)
+static int read_backends(struct source_starrocks *c, struct deadline by, struct source_snapshot *s,
+                         struct err *err)
 {
 	_cleanup_mysqlc_result_ struct mysqlc_result nodes = { 0 };
-	int rc = ask_sql(c, statement, by, &nodes, err);
+	int rc = ask_sql(c, "SHOW BACKENDS", by, &nodes, err);
 	if (rc == 0)
-		rc = source_starrocks_nodes(&nodes, s, err);
+		rc = source_starrocks_nodes(&nodes, NULL, s, err);
 	return rc;
 }
 
 static int read_sql(struct source_starrocks *c, bool be, struct deadline by, struct source_load *l,
-                    struct err *err)
+                    struct mysqlc_result *nodes, struct err *err)
 {
 	_cleanup_mysqlc_result_ struct mysqlc_result now = { 0 }, queries = { 0 };
 	struct source_snapshot *s = &l->of[SOURCE_CN];
@@ -208,14 +208,16 @@ static int read_sql(struct source_starrocks *c, bool be, struct deadline by, str
 	s->ts = (double)now_ms;
 	l->of[SOURCE_BE] = *s; /* there is one queue */
 	if (rc == 0)
-		rc = read_nodes(c, "SHOW COMPUTE NODES", by, s, err);
+		rc = ask_sql(c, "SHOW COMPUTE NODES", by, nodes, err);
+	if (rc == 0)
+		rc = source_starrocks_nodes(nodes, NULL, s, err);
 	if (rc == 0 && be)
-		rc = read_nodes(c, "SHOW BACKENDS", by, &l->of[SOURCE_BE], err);
+		rc = read_backends(c, by, &l->of[SOURCE_BE], err);
 	return rc;
 }
 
-static int read_metrics(struct source_starrocks *c, struct deadline by, struct source_load *l,
-                        struct err *err)
+static int read_metrics(struct source_starrocks *c, struct deadline by,
+                        const struct mysqlc_result *nodes, struct source_load *l, struct err *err)
 {
 	_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
 	autofree char *url =
@@ -227,6 +229,9 @@ static int read_metrics(struct source_starrocks *c, struct deadline by, struct s
 	for (int i = 0; i < SOURCE_ROLES && rc == 0; i++)
 		rc = source_starrocks_metrics((struct str){ buf_cstr(&r.body), r.body.len },
 		                              &l->of[i], err);
+	if (rc == 0)
+		rc = source_starrocks_houses((struct str){ buf_cstr(&r.body), r.body.len }, nodes,
+		                             l, err);
 	return rc;
 }
 
@@ -234,13 +239,15 @@ int source_starrocks_ask(struct source_starrocks *c, bool be, struct deadline by
                          struct source_load *ret, struct err *err)
 {
 	struct source_load l = { 0 };
+	_cleanup_mysqlc_result_ struct mysqlc_result nodes = { 0 };
 	int rc = find_leader(c, by, &l.of[SOURCE_CN].epoch, err);
 	if (rc == 0)
-		rc = read_sql(c, be, by, &l, err);
+		rc = read_sql(c, be, by, &l, &nodes, err);
 	if (rc == 0)
-		rc = read_metrics(c, by, &l, err);
+		rc = read_metrics(c, by, &nodes, &l, err);
 	if (rc < 0) {
 		hang_up(c); /* what was half read, or whoever led us wrong, is not asked again */
+		source_load_free(&l);
 		return rc;
 	}
 	if (!be)

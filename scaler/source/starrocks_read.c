@@ -66,8 +66,16 @@ int source_starrocks_queries(const struct mysqlc_result *r, int64_t now_ms,
 	return 0;
 }
 
-int source_starrocks_nodes(const struct mysqlc_result *r, struct source_snapshot *s,
-                           struct err *err)
+static bool lives_in(const struct mysqlc_result *r, size_t row, const char *house)
+{
+	const char *name = mysqlc_cell(r, row, "WarehouseName");
+	if (!name || !*name)
+		name = SOURCE_DEFAULT_HOUSE;
+	return strcmp(name, house ? house : SOURCE_DEFAULT_HOUSE) == 0;
+}
+
+int source_starrocks_nodes(const struct mysqlc_result *r, const char *house,
+                           struct source_snapshot *s, struct err *err)
 {
 	if (r->n_rows > SOURCE_NODES_MAX)
 		return err_set(err, -EINVAL, "SHOW COMPUTE NODES: more than %d", SOURCE_NODES_MAX);
@@ -80,7 +88,7 @@ int source_starrocks_nodes(const struct mysqlc_result *r, struct source_snapshot
 		    take_count(r, i, "CpuCores", &cores, err) < 0 ||
 		    take_count(r, i, "NumRunningQueries", &running, err) < 0)
 			return err_wrap(err, "SHOW COMPUTE NODES");
-		if (!alive)
+		if (!alive || !lives_in(r, i, house))
 			continue;
 		s->tasks += running;
 		if (system || cluster) {

@@ -124,7 +124,7 @@ static void nodes(void **state)
 		struct table t;
 		struct source_snapshot s = { 0 };
 		struct err err = ERR_INIT;
-		int rc = source_starrocks_nodes(table(&t, cases[i].text), &s, &err);
+		int rc = source_starrocks_nodes(table(&t, cases[i].text), NULL, &s, &err);
 		if (rc != cases[i].rc)
 			fail_msg("case %zu: %d %s", i, rc, err.msg);
 		if (rc < 0)

@@ -36,6 +36,8 @@ void source_target_free(struct source_target *t)
 	free(t->ns);
 	free(t->cluster);
 	free(t->pool);
+	free(t->house);
+	free(t->fe_ns);
 	free(t->uid);
 	free(t->url);
 	free(t->token_file);

@@ -39,7 +39,7 @@ capabilities: {drop: [ALL]}
   resources: [starrockswarehouses]
   verbs: [get, list, watch, patch]
 - apiGroups: [starrocks.com]
-  resources: [starrockswarehouses/status]
+  resources: [starrockswarehouses/status, starrockswarehouses/scale]
   verbs: [patch]
 - apiGroups: [apps]
   resources: [statefulsets, deployments]
@@ -78,7 +78,7 @@ capabilities: {drop: [ALL]}
 
 {{- define "roost.scalerRules" -}}
 - apiGroups: [starrocks.com]
-  resources: [starrocksclusters]
+  resources: [starrocksclusters, starrockswarehouses]
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [secrets]
