@@ -4,10 +4,13 @@ It refuses what StarRocks refuses, in its words (ERROR 1064). DECOMMISSION takes
 living majority of its voters. `violations` collects what no operator may do, whoever asked for it. Misbehaviour:
 `hang`, `reset` and `fail` (regular expressions on statements), `lie` {statement: rows}. `log` holds every statement
 that changes something, `by` who sent which. Users have StarRocks' rights: cluster_admin holds NODE, OPERATE is granted.
-With `tls` (an ssl.SSLContext) nobody logs in in the clear. Thread: one a connection; everything under one lock.
+With `tls` (an ssl.SSLContext) nobody logs in in the clear. With shared_data nodes live in `warehouses`; open_web() serves what
+an FE's HTTP port says of them. Thread: one a connection; everything under one lock.
 """
 
 import hashlib
+import http.server
+import json
 import os
 import re
 import socket
@@ -23,6 +26,10 @@ BACKENDS = ("BackendId IP HeartbeatPort BePort HttpPort BrpcPort LastStartTime L
 NODES = ("ComputeNodeId IP HeartbeatPort BePort HttpPort BrpcPort LastStartTime LastHeartbeat Alive SystemDecommissioned "
          "ClusterDecommissioned ErrMsg Version CpuCores NumRunningQueries MemUsedPct CpuUsedPct HasStoragePath StarletPort WorkerId "
          "WarehouseName TabletNum").split()
+WAREHOUSES = ("Id Name State NodeCount CurrentClusterCount MaxClusterCount StartedClusters RunningSql QueuedSql CreatedOn ResumedOn "
+              "UpdatedOn Property Comment").split()
+RUNNING = "QueryId ResourceGroupId StartTime PendingTimeout QueryTimeout State Slots Fragments DOP Frontend FeStartTime".split()
+DEFAULT = "default_warehouse"
 STATISTIC = ("DbId DbName TableNum PartitionNum IndexNum TabletNum ReplicaNum UnhealthyTabletNum InconsistentTabletNum CloningTabletNum "
              "ErrorStateTabletNum").split()
 
@@ -46,8 +53,15 @@ class User:
 class Node:
     def __init__(self, host, port, **more):
         self.host, self.port, self.alive, self.decommissioned, self.tablets, self.running = host, port, True, False, 0, 0
-        self.role, self.join, self.drained_from = "FOLLOWER", True, None
+        self.role, self.join, self.drained_from, self.warehouse = "FOLLOWER", True, None, DEFAULT
         self.__dict__.update(more)
+
+
+class Warehouse:
+    """Nobody queues in it before `queue` (its enable_query_queue), and nobody is told of it."""
+
+    def __init__(self):
+        self.queue, self.pending, self.running = False, 0, 0
 
 
 class FeDouble:
@@ -60,6 +74,7 @@ class FeDouble:
         self.hang = self.reset = self.fail = None
         self.lie, self.log, self.violations, self.asks = {}, [], [], 0
         self.users, self.by, self.knows_users, self.tls, self.hang_tls = {}, [], True, None, False
+        self.warehouses, self.web = {DEFAULT: Warehouse()} if shared_data else {}, None
         self.server = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.open = True
         threading.Thread(target=self.accept, daemon=True).start()
@@ -67,6 +82,45 @@ class FeDouble:
     def close(self):
         self.open = False
         self.server.close()
+        if self.web:
+            self.web.shutdown()
+            self.web.server_close()
+
+    # ---- warehouses ----
+    def open_web(self, port=8030):
+        self.web = http.server.ThreadingHTTPServer((self.server.getsockname()[0], port), Web)
+        self.web.double = self
+        threading.Thread(target=self.web.serve_forever, daemon=True).start()
+
+    def living_in(self, house):
+        return [n for n in self.nodes.values() if n.warehouse == house and n.alive]
+
+    def metrics(self):
+        """Of the leader: a follower tells of no warehouse."""
+        with self.lock:
+            lines = [f"starrocks_fe_query_queue_pending {sum(w.pending for w in self.warehouses.values())}"]
+            for number, (name, w) in enumerate(self.warehouses.items()):
+                slots = 4 * len(self.living_in(name))
+                fields = {"query_pending_length": w.pending, "query_running_length": w.running, "max_query_queue_length": 1024,
+                          "earliest_query_wait_time": 20.5 if w.pending else 0.0, "max_query_pending_time_second": 600,
+                          "max_required_slots": int(w.pending > 0), "sum_required_slots": w.pending,
+                          "remain_slots": max(0, slots - w.running), "max_slots": slots}
+                lines += [f'starrocks_fe_warehouse_query_queue{{field="{f}", warehouse_id="{number}", warehouse_name="{name}"}} {v}'
+                          for f, v in fields.items() if w.queue]
+            return "\n".join(lines) + "\n"
+
+    def queries(self):
+        """SHOW RUNNING QUERIES: of all warehouses, and not of which."""
+        start = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() - 20))
+        states = [s for w in self.warehouses.values() if w.queue for s in ["PENDING"] * w.pending + ["RUNNING"] * w.running]
+        return RUNNING, [[f"q{i}", "-", start, start, start, s, "1", "1", "1", "fe", start] for i, s in enumerate(states)]
+
+    def drop_warehouse(self, name, if_exists):
+        if name == DEFAULT or (name not in self.warehouses and not if_exists):
+            raise Refused(f"Warehouse {name} does not exist." if name != DEFAULT else "Can't drop the default_warehouse.")
+        if self.living_in(name):
+            self.violations.append(f"warehouse {name} dropped with living nodes")
+        self.warehouses.pop(name, None)
 
     # ---- the group of FEs ----
     def voters(self):
@@ -103,7 +157,7 @@ class FeDouble:
                 del self.backends[key]
 
     # ---- statements ----
-    def alter(self, verb, kind, host, port, force):
+    def alter(self, verb, kind, host, port, force, house):
         key = (host, port)
         self.commit()
         if kind in ("FOLLOWER", "OBSERVER"):
@@ -116,6 +170,8 @@ class FeDouble:
         elif verb == "DROP":
             if key not in group:
                 raise Refused(f"{'backend' if kind == 'BACKEND' else 'compute node'} does not exists[{host}:{port}]")
+            if kind == "COMPUTE NODE" and self.shared_data and group[key].warehouse != (house or DEFAULT):
+                raise Refused(f"compute node does not exists[{host}:{port}]")
             self.drop(kind, group, key, force)
         elif kind != "BACKEND":
             raise Refused("Getting syntax error: unexpected input")
@@ -226,10 +282,14 @@ class FeDouble:
             if self.account(words):
                 return None
             m = re.fullmatch(r'ALTER SYSTEM (ADD|DROP|DECOMMISSION) (FOLLOWER|OBSERVER|BACKEND|COMPUTE NODE) "(\[[^]]+\]|[^":]+):(\d+)"'
-                             r"( FORCE)?( FROM WAREHOUSE \w+)?", words, re.I)
+                             r"( FORCE)?(?: FROM WAREHOUSE (\w+))?", words, re.I)
             if m:
                 self.log.append(words)
-                return self.alter(m[1].upper(), m[2].upper(), m[3].strip("[]"), int(m[4]), bool(m[5]))
+                return self.alter(m[1].upper(), m[2].upper(), m[3].strip("[]"), int(m[4]), bool(m[5]), m[6])
+            m = re.fullmatch(r"DROP WAREHOUSE (IF EXISTS )?`(\w+)`", words, re.I)
+            if m:
+                self.log.append(words)
+                return self.drop_warehouse(m[2], bool(m[1]))
             m = re.fullmatch(r'CANCEL DECOMMISSION BACKEND "([^":]+):(\d+)"', words, re.I)
             if m:
                 self.log.append(words)
@@ -262,6 +322,14 @@ class FeDouble:
             if not self.partitions_meta:
                 raise Refused("Getting analyzing error. Detail message: Unknown table 'information_schema.partitions_meta'.")
             return ["n"], [[str(self.replication)]]
+        if w == "SHOW RUNNING QUERIES":
+            return self.queries()
+        if w == "SHOW WAREHOUSES" and self.shared_data:
+            # The two numbers of queries are not built there: always 0.
+            return WAREHOUSES, [[str(i), name, "AVAILABLE", str(len(self.living_in(name))), "1", "1", "1", "0", "0", "", "", "", "", ""]
+                                for i, name in enumerate(self.warehouses)]
+        if w == "SELECT NOW() AS NOW":
+            return ["now"], [[time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())]]
         if w.startswith(("SET ", "SELECT 1", "SELECT @@")):
             return None if w.startswith("SET ") else (["1"], [["1"]])
         raise Refused(f"Getting syntax error from line 1, column 0. Detail message: Unexpected input '{words[:20]}'.")
@@ -283,7 +351,7 @@ class FeDouble:
 
     def node(self, i, n):
         return self.head(i, n) + ["", "3.5.0-double", "4", str(n.running), "0.00 %", "0.0 %", "true", "9070", str(i),
-                                  "default_warehouse" if self.shared_data else "", "0"]
+                                  n.warehouse if self.shared_data else "", "0"]
 
     # ---- the wire ----
     def accept(self):
@@ -357,6 +425,23 @@ class FeDouble:
         else:
             send_rows(peer, seq + 1, *result)
         return True
+
+
+class Web(http.server.BaseHTTPRequestHandler):
+    """What takes no credential."""
+
+    def do_GET(self):
+        double = self.server.double
+        body = {"/metrics": double.metrics,
+                "/api/v2/feature": lambda: json.dumps({"features": [{"name": "multi-warehouse"}] if double.shared_data else []})}.get(self.path)
+        data = body().encode() if body else b""
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
 
 
 def scramble(password, salt):

@@ -17,7 +17,7 @@ from operator_fixture import operators
 from plane_fixture import Plane
 
 sys.path.insert(0, str(REPO / "e2e" / "doubles"))
-from fe_double import FeDouble, Node  # noqa: E402
+from fe_double import DEFAULT, FeDouble, Node, Warehouse  # noqa: E402
 
 ADDRESSES = itertools.count(1)
 
@@ -114,7 +114,9 @@ class Kubelet(threading.Thread):
                                 {"metadata": {"uid": uid}, "status": status})
         if code != 200:
             return
-        entry = {"role": role, "name": pod["metadata"]["name"], "ip": ip, "image": image, "ready": ready}
+        house = next((e.get("value") for e in pod["spec"]["containers"][0].get("env", []) if e["name"] == "KUBE_STARROCKS_MULTI_WAREHOUSE"),
+                     DEFAULT)
+        entry = {"role": role, "name": pod["metadata"]["name"], "ip": ip, "image": image, "ready": ready, "house": house}
         self.known[uid] = entry
         if ready:
             with self.double.lock:
@@ -140,7 +142,9 @@ class Kubelet(threading.Thread):
             key = (f"{name}.c-be-search.{self.namespace}.svc.cluster.local", 9050)
             d.backends.setdefault(key, Node(*key, tablets=self.tablets)).alive = True
         elif entry["role"] == "cn":
-            d.nodes.setdefault((ip, 9050), Node(ip, 9050)).alive = True
+            if entry["house"] != DEFAULT:
+                d.warehouses.setdefault(entry["house"], Warehouse())
+            d.nodes.setdefault((ip, 9050), Node(ip, 9050, warehouse=entry["house"])).alive = True
 
     def gone(self, entry):
         d = self.double
