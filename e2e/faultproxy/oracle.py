@@ -35,7 +35,7 @@ class Oracle:
     def __init__(self, may_lower=lambda *_: False, may_delete_claims=False):
         self.writes, self.broken = [], []
         self.may_lower, self.may_delete_claims = may_lower, may_delete_claims
-        self.replicas, self.secrets, self.owner_of, self.foreign, self.sets = {}, set(), {}, set(), {}
+        self.replicas, self.secrets, self.foreign, self.sets = {}, set(), set(), {}
         self.set_owners = {}
         self.refused = collections.Counter()
         self.lock = threading.Lock()

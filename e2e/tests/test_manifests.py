@@ -210,12 +210,13 @@ def test_gitops_leaves_the_number_of_compute_nodes_alone(plane):
 
 def test_flux_manifests_are_accepted(plane):
     go_modules.install(plane, go_modules.flux_crds())
-    docs = [d for d in docs_of("gitops/flux/roost.yaml") if d["kind"] != "HelmRelease"]
-    assert {d["kind"] for d in docs} >= {"GitRepository", "Kustomization"}
+    docs = docs_of("gitops/flux/roost.yaml")
+    assert {d["kind"] for d in docs} >= {"GitRepository", "Kustomization", "HelmRelease"}
     accepted(plane, docs)
-    with pytest.raises(AssertionError):
-        kustomization = next(d for d in docs if d["kind"] == "Kustomization")
-        accepted(plane, [{**kustomization, "spec": {**kustomization["spec"], "intervall": "1m"}}])
+    for kind in ("Kustomization", "HelmRelease"):
+        one = next(d for d in docs if d["kind"] == kind)
+        with pytest.raises(AssertionError):
+            accepted(plane, [{**one, "spec": {**one["spec"], "intervall": "1m"}}])
 
 
 def test_monitors_and_rules_are_accepted_by_prometheus_operator(plane):
