@@ -42,15 +42,14 @@ static char *remembered(const char *uid)
 }
 
 /* ---- what the Secret says ---- */
-static json_t *read_secret(struct ask *a, const char *name)
+static json_t *read_secret(struct ask *a, const char *name, struct err *err)
 {
 	struct kube_ref ref = { &KUBE_SECRET, data_get_str(a->target, "ns"), name, NULL };
 	json_t *secret = NULL;
-	struct err err = ERR_INIT;
-	if (kube_get(a->kube, &ref, &secret, &err) == 0)
+	if (kube_get(a->kube, &ref, &secret, err) == 0)
 		return secret;
 	log_warn("cluster=%s/%s secret=%s cannot be read: %s", ref.ns,
-	         data_get_str(a->target, "name"), name, err.msg);
+	         data_get_str(a->target, "name"), name, err->msg);
 	return NULL;
 }
 
@@ -65,7 +64,8 @@ char *observe_secret_key(const json_t *secret, const char *key)
 
 char *observe_secret(struct ask *a, const char *name, const char *key)
 {
-	_cleanup_json_ json_t *secret = name ? read_secret(a, name) : NULL;
+	struct err err = ERR_INIT;
+	_cleanup_json_ json_t *secret = name ? read_secret(a, name, &err) : NULL;
 	return observe_secret_key(secret, key);
 }
 
@@ -85,7 +85,8 @@ static char *password_of_env(struct ask *a)
 		if (value)
 			return xstrdup(value);
 		if (secret && key) {
-			_cleanup_json_ json_t *s = read_secret(a, secret);
+			struct err err = ERR_INIT;
+			_cleanup_json_ json_t *s = read_secret(a, secret, &err);
 			return observe_secret_key(s, key);
 		}
 	}
@@ -160,11 +161,18 @@ static int open_by_secret(struct ask *a, struct mysqlc **ret, struct err *err)
 {
 	const char *uid = data_get_str(a->target, "uid");
 	const char *name = data_get_str(a->target, "root_secret.name");
-	_cleanup_json_ json_t *secret = read_secret(a, name);
+	struct err why = ERR_INIT;
+	_cleanup_json_ json_t *secret = read_secret(a, name, &why);
 	char *fresh = observe_secret_key(secret, data_get_str(a->target, "root_secret.key"));
 	if (!fresh || !*fresh) {
 		mem_free_secret(fresh);
-		return err_set(err, -EACCES, "Secret %s has no root password", name);
+		return secret ? err_set(err, -EACCES,
+		                        "spec.rootPasswordSecret: Secret %s has nothing under the "
+		                        "key %s",
+		                        name, data_get_str(a->target, "root_secret.key"))
+		              : err_set(err, -EACCES,
+		                        "spec.rootPasswordSecret: Secret %s cannot be read: %s",
+		                        name, why.msg);
 	}
 	int rc = open_with(a, fresh, ret, err);
 	char *before[] = { remembered(uid), observe_secret_key(secret, PREVIOUS_KEY), xstrdup("") };

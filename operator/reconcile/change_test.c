@@ -393,6 +393,15 @@ static void volume(json_t *w, const char *size)
 	                   size));
 }
 
+/* A set that was made with it. */
+static void with_volume(json_t *w)
+{
+	json_object_del(json_object_get(w, "objects"), "StatefulSet/c-be");
+	volume(w, "10Gi");
+	_cleanup_json_ json_t *first = plan_of(w);
+	accept_plan(w, first);
+}
+
 static void volumes_grow_and_never_shrink(void **state)
 {
 	(void)state;
@@ -409,9 +418,7 @@ static void volumes_grow_and_never_shrink(void **state)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		_cleanup_json_ json_t *w = settled(2, 0);
-		volume(w, "10Gi");
-		_cleanup_json_ json_t *first = plan_of(w);
-		accept_plan(w, first);
+		with_volume(w);
 		settle_set(w, "StatefulSet/c-be", 2);
 		data_set(object_of(w, "StatefulSet/c-be"), "spec.updateStrategy.type",
 		         json_string("RollingUpdate"));
@@ -426,6 +433,58 @@ static void volumes_grow_and_never_shrink(void **state)
 			         condition(plan, "Degraded", "reason"));
 		if (claim)
 			assert_string_equal(data_get_str(claim, "size"), cases[i].to);
+	}
+}
+
+/* The server would refuse all of it in words of its own; an image waits, a number of replicas does not. */
+static void what_is_fixed_is_named_and_keeps_nothing_else_back(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *field, *value, *says;
+		bool image; /* goes on */
+	} cases[] = {
+		{ "storageVolumes",
+		  "[{\"name\":\"be-data\",\"mountPath\":\"/d\",\"storageSize\":\"10Gi\"},"
+		  "{\"name\":\"be-log\",\"mountPath\":\"/l\",\"storageSize\":\"1Gi\"}]",
+		  "starRocksBeSpec.storageVolumes: nodes that exist cannot get the volume be-log",
+		  false },
+		{ "storageVolumes", "[]", "the volume be-data cannot be taken", false },
+		{ "storageVolumes",
+		  "[{\"name\":\"be-data\",\"mountPath\":\"/d\",\"storageSize\":\"10Gi\","
+		  "\"storageClassName\":\"fast\"}]",
+		  "storageClassName (none) and cannot get fast", false },
+		{ "storageVolumes",
+		  "[{\"name\":\"be-data\",\"mountPath\":\"/d\",\"storageSize\":\"10Gi\"},"
+		  "{\"name\":\"be-log\",\"mountPath\":\"/l\",\"storageClassName\":\"emptyDir\"}]",
+		  NULL, true },
+		{ "podManagementPolicy", "\"OrderedReady\"",
+		  "starRocksBeSpec.podManagementPolicy is Parallel and cannot become OrderedReady",
+		  true },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = settled(2, 0);
+		with_volume(w);
+		settle_set(w, "StatefulSet/c-be", 2);
+		autofree char *path = xasprintf("cr.spec.starRocksBeSpec.%s", cases[i].field);
+		json_t *value = json_loads(cases[i].value, JSON_DECODE_ANY, NULL);
+		assert_non_null(value);
+		data_set(w, path, value);
+		data_set(w, "cr.spec.starRocksBeSpec.replicas", json_integer(3));
+		data_set(w, "cr.spec.starRocksBeSpec.image", json_string("j"));
+		_cleanup_json_ json_t *plan = plan_of(w);
+		const json_t *set = json_object_get(write_of(plan, "apply", "c-be"), "object");
+		const json_t *scale = write_of(plan, "scale", "c-be");
+		assert_string_equal(condition(plan, "Degraded", "status"),
+		                    cases[i].says ? "True" : "False");
+		if (cases[i].says && !strstr(condition(plan, "Degraded", "message"), cases[i].says))
+			fail_msg("case %zu: %s", i, condition(plan, "Degraded", "message"));
+		assert_int_equal(set != NULL, cases[i].image);
+		assert_int_equal(data_get_int(set ? data_get(set, "spec") : scale, "replicas", -1),
+		                 3);
+		if (set)
+			assert_string_equal(data_get_str(set, "spec.podManagementPolicy"),
+			                    "Parallel");
 	}
 }
 
@@ -455,6 +514,7 @@ int main(void)
 		cmocka_unit_test(only_what_needs_it_restarts),
 		cmocka_unit_test(a_mounted_secret_counts),
 		cmocka_unit_test(volumes_grow_and_never_shrink),
+		cmocka_unit_test(what_is_fixed_is_named_and_keeps_nothing_else_back),
 		cmocka_unit_test(a_set_comes_back_as_large_as_it_was),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);

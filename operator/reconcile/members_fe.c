@@ -140,8 +140,9 @@ int64_t reconcile_fe_replicas(struct step *s)
 	reconcile_ask(s, ASK_SOON_MS);
 	reconcile_requeue(s, 2 * ASK_SOON_MS);
 	if (!rows) {
-		reconcile_wait(s, "%lld FEs are to leave: waiting for the FE to answer",
-		               (long long)(have - want));
+		autofree char *why = reconcile_silence(s);
+		reconcile_wait(s, "%lld FE to leave: waiting for the FE to answer%s",
+		               (long long)(have - want), why);
 		return have;
 	}
 	if (refused)

@@ -143,8 +143,9 @@ static int64_t replicas(struct step *s, const json_t *live)
 	reconcile_ask(s, ASK_SOON_MS);
 	reconcile_requeue(s, 2 * ASK_SOON_MS);
 	if (!rows) {
-		reconcile_wait(s, "observers are to %s: waiting for the FE to answer",
-		               want > have ? "join" : "leave");
+		autofree char *why = reconcile_silence(s);
+		reconcile_wait(s, "observers are to %s: waiting for the FE to answer%s",
+		               want > have ? "join" : "leave", why);
 		return have;
 	}
 	if (refused)
@@ -198,7 +199,8 @@ bool reconcile_shape_observers(struct step *s, const json_t *live, json_t *desir
 	reconcile_config(s, MODEL_FE, live, desired);
 	if (!live)
 		return true;
-	if (!reconcile_expand(s, MODEL_FE, live, desired) ||
+	if (reconcile_fixed(s, MODEL_FE, live, desired) ||
+	    !reconcile_expand(s, MODEL_FE, live, desired) ||
 	    reconcile_window_holds(s, live, desired))
 		return false;
 	if (s->held_by[MODEL_FE] == MODEL_ROLES)

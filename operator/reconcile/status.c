@@ -146,7 +146,10 @@ static json_t *role_status(struct step *s, enum model_role role, const char **re
 	put_names(out, "failedInstances", c.failed.v, c.failed.n);
 	if (role == MODEL_CN)
 		cn_fields(s, out);
-	if (strcmp(phase, "running") != 0)
+	if (strcmp(phase, "running") != 0 && (int64_t)c.ready.n > s->m->part[role].replicas)
+		reconcile_wait(s, "%s: %zu pods are ready, %lld are wanted", MODEL_ROLE_NAME[role],
+		               c.ready.n, (long long)s->m->part[role].replicas);
+	else if (strcmp(phase, "running") != 0)
 		reconcile_wait(s, "%s: %zu of %lld pods are ready", MODEL_ROLE_NAME[role],
 		               c.ready.n, (long long)s->m->part[role].replicas);
 	vec_free(&c.ready);
@@ -253,6 +256,7 @@ json_t *reconcile_status(struct step *s)
 	const json_t *recovery = data_get(s->m->cr, "status.disasterRecoveryStatus");
 	_cleanup_json_ json_t *switches = reconcile_switch_conditions(s);
 	take_problem(s);
+	reconcile_ignored(s);
 	if (data_get_bool(s->world, "unwritten", false))
 		reconcile_wait(s, "changes are on their way to the API server");
 	for (int r = 0; r < MODEL_ROLES; r++) {

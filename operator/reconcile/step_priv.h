@@ -107,6 +107,10 @@ void reconcile_sql_user(struct step *s);
 char *reconcile_root_sql(const struct step *s);
 /* Tells when the FE is not asked, since its TLS is not to be trusted. */
 void reconcile_tls(struct step *s);
+/* " (why)", malloc'd: what to add where the FE's answer is waited for (hints.c). */
+char *reconcile_silence(const struct step *s);
+/* Events for fields of the compute nodes that a Deployment does not have. */
+void reconcile_ignored(struct step *s);
 /* Names what the CR asks for and nothing serves yet. */
 void reconcile_not_built(struct step *s);
 /* [{type, reason, message}] of conditions that are there while they are true. */
@@ -166,6 +170,8 @@ void reconcile_only_replicas(struct step *s, const json_t *live, const json_t *d
 bool reconcile_restarts_on_change(const struct model_cluster *m, enum model_role role);
 void reconcile_config(struct step *s, enum model_role role, const json_t *live, json_t *desired);
 bool reconcile_expand(struct step *s, enum model_role role, const json_t *live, json_t *desired);
+/* Whether the set must keep its template, since its claims would have to change (fixed.c); says so. */
+bool reconcile_fixed(struct step *s, enum model_role role, const json_t *live, json_t *desired);
 
 /* How many replicas the set shall have now: the CR's, or what a safe way there allows (members.c, members_be.c,
  * members_fe.c). */

@@ -245,7 +245,8 @@ static bool answer_is_newer(struct step *s, const struct tally *t)
 	/* Conditions have whole seconds. */
 	if (fe && data_get_int(fe, "at_ms", 0) >= t->ready_at_ms + 1000)
 		return true;
-	reconcile_wait(s, "the next pod restarts once the FE answers");
+	autofree char *why = reconcile_silence(s);
+	reconcile_wait(s, "the next pod restarts once the FE answers%s", why);
 	return false;
 }
 
@@ -422,7 +423,8 @@ bool reconcile_shape_set(struct step *s, enum model_role role, const json_t *liv
 	reconcile_config(s, role, live, desired);
 	if (!live)
 		return true;
-	if (role != MODEL_CN && !reconcile_expand(s, role, live, desired))
+	if (role != MODEL_CN &&
+	    (reconcile_fixed(s, role, live, desired) || !reconcile_expand(s, role, live, desired)))
 		return false;
 	if (reconcile_window_holds(s, live, desired))
 		return false;

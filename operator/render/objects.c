@@ -86,6 +86,7 @@ static void service_type(const struct model_part *p, json_t *service)
 	const char *ip = data_get_str(p->service, "loadBalancerIP");
 	const char *class = data_get_str(p->service, "loadBalancerClass");
 	const char *traffic = data_get_str(p->service, "externalTrafficPolicy");
+	const json_t *ranges = data_get(p->service, "loadBalancerSourceRanges");
 	type = type && *type ? type : "ClusterIP";
 	bool balanced = strcmp(type, "LoadBalancer") == 0;
 	json_object_set_new(service, "type", json_string(type));
@@ -93,6 +94,8 @@ static void service_type(const struct model_part *p, json_t *service)
 		json_object_set_new(service, "loadBalancerIP", json_string(ip));
 	if (balanced && class && *class)
 		json_object_set_new(service, "loadBalancerClass", json_string(class));
+	if (balanced && json_array_size(ranges) > 0)
+		json_object_set_new(service, "sourceRanges", json_deep_copy(ranges));
 	if (traffic && (balanced || strcmp(type, "NodePort") == 0))
 		json_object_set_new(service, "externalTrafficPolicy", json_string(traffic));
 }

@@ -358,6 +358,32 @@ static void duplicates_are_refused(void **state)
 	assert_non_null(strstr(err.msg, "/same"));
 }
 
+/* The server refuses them anywhere else. */
+static void what_only_load_balancers_have_is_left_out(void **state)
+{
+	(void)state;
+	static const char *const types[] = { "LoadBalancer", "ClusterIP", "NodePort" };
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		_cleanup_json_ json_t *cr = json_pack(
+			"{s:{s:s,s:s,s:s}, s:{s:{s:s, s:{s:s, s:[s], s:s, s:s}}}}", "metadata",
+			"name", "c", "namespace", "n", "uid", "u", "spec", "starRocksFeSpec",
+			"image", "i", "service", "type", types[i], "loadBalancerSourceRanges",
+			"10.0.0.0/8", "loadBalancerIP", "10.1.1.1", "loadBalancerClass", "a/b");
+		_cleanup_(model_cluster_freep) struct model_cluster *m = NULL;
+		struct render_options options = { .volume_hash = true };
+		struct render_values values = { .replicas = 1 };
+		_cleanup_json_ json_t *got = NULL;
+		struct err err = ERR_INIT;
+		assert_int_equal(model_cluster_decode(cr, &m, &err), 0);
+		assert_int_equal(render_object(m, RENDER_FE_SERVICE, &values, &options, &got, &err),
+		                 0);
+		assert_int_equal(json_array_size(data_get(got, "spec.loadBalancerSourceRanges")),
+		                 i == 0);
+		assert_int_equal(data_get_str(got, "spec.loadBalancerIP") != NULL, i == 0);
+		assert_int_equal(data_get_str(got, "spec.loadBalancerClass") != NULL, i == 0);
+	}
+}
+
 static int setup(void **state)
 {
 	struct err err = ERR_INIT;
@@ -377,6 +403,7 @@ int main(void)
 		cmocka_unit_test(volume_names_are_upstreams),
 		cmocka_unit_test(stop_command_follows_the_tag),
 		cmocka_unit_test(duplicates_are_refused),
+		cmocka_unit_test(what_only_load_balancers_have_is_left_out),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);
 }
