@@ -130,11 +130,125 @@ static int give_back(const struct release *r, enum render_object what, struct er
 	return rc;
 }
 
-static int mark(struct kube_client *kube, const struct kube_ref *ref, json_t **ret, struct err *err)
+static int mark(struct kube_client *kube, const struct kube_ref *ref, struct err *err)
 {
 	_cleanup_json_ json_t *patch =
 		json_pack("{s:{s:{s:s}}}", "metadata", "annotations", RECONCILE_RELEASED, "true");
-	return kube_merge_patch(kube, ref, patch, ret, err);
+	int rc = kube_merge_patch(kube, ref, patch, NULL, err);
+	/* The operator's own account may not: a person can, and then it can go on from here. */
+	if (rc == KUBE_FORBIDDEN)
+		err_set(err, -EACCES,
+		        "this account may not mark it: kubectl -n %s annotate src "
+		        "%s " RECONCILE_RELEASED "=true, then once more",
+		        ref->ns, ref->name);
+	return rc;
+}
+
+/* ---- its warehouses: without our finalizer, which only we would take away again ---- */
+#define FINALIZER "roost.io/warehouse"
+
+struct found {
+	const struct release *r;
+	json_t *list;
+};
+
+static int take_ours(void *arg, json_t *warehouse)
+{
+	struct found *f = arg;
+	const char *ns = NULL, *name = model_warehouse_cluster(warehouse, &ns);
+	if (name && strcmp(name, f->r->m->name) == 0 && strcmp(ns, f->r->m->ns) == 0)
+		json_array_append(f->list, warehouse);
+	return 0;
+}
+
+static int list_in(struct found *f, const char *ns, struct err *err)
+{
+	struct kube_list_query q = { .kind = &KUBE_WAREHOUSE, .ns = ns };
+	int rc = kube_list(f->r->kube, &q, take_ours, f, NULL, err);
+	return rc == KUBE_NOT_FOUND ? 0 : rc; /* that CRD is not installed */
+}
+
+static int find_warehouses(const struct release *r, json_t *list, struct err *err)
+{
+	struct found f = { r, list };
+	size_t i;
+	const json_t *n;
+	int rc = list_in(&f, r->m->ns, err);
+	json_array_foreach(data_get(r->m->cr, "spec.warehouseNamespaces"), i, n)
+	{
+		const char *ns = json_string_value(n);
+		if (rc == 0 && model_name_ok(ns) && strcmp(ns, r->m->ns) != 0)
+			rc = list_in(&f, ns, err);
+	}
+	return rc;
+}
+
+static int mark_warehouse(const struct release *r, const json_t *warehouse, struct err *err)
+{
+	struct kube_ref ref = { &KUBE_WAREHOUSE, data_get_str(warehouse, "metadata.namespace"),
+		                data_get_str(warehouse, "metadata.name"), NULL };
+	json_t *finalizers = json_array();
+	size_t i;
+	json_t *f;
+	json_array_foreach(data_get(warehouse, "metadata.finalizers"), i, f)
+	{
+		if (strcmp(json_string_value(f), FINALIZER) != 0)
+			json_array_append(finalizers, f);
+	}
+	_cleanup_json_ json_t *patch =
+		json_pack("{s:{s:s*, s:{s:s}, s:o}}", "metadata", "resourceVersion",
+	                  data_get_str(warehouse, "metadata.resourceVersion"), "annotations",
+	                  RECONCILE_RELEASED, "true", "finalizers", finalizers);
+	return kube_merge_patch(r->kube, &ref, patch, NULL, err);
+}
+
+static int give_back_warehouse(const struct release *r, const json_t *warehouse, struct err *err)
+{
+	_cleanup_(model_cluster_freep) struct model_cluster *m = NULL;
+	struct release own = *r;
+	int rc = model_warehouse_decode(warehouse, r->m->cr, &m, err);
+	if (rc < 0)
+		return rc;
+	own.m = m;
+	rc = read_conf(&own, err);
+	for (int what = RENDER_CN_SEARCH; rc == 0 && what <= RENDER_CN_HPA; what++)
+		rc = give_back(&own, (enum render_object)what, err);
+	if (rc == 0)
+		fprintf(r->out, "StarRocksWarehouse %s/%s: given back\n", m->ns, m->owner_name);
+	return rc;
+}
+
+static int each_warehouse(const struct release *r, const json_t *warehouses,
+                          int (*fn)(const struct release *, const json_t *, struct err *),
+                          struct err *err)
+{
+	size_t i;
+	const json_t *w;
+	int rc = 0;
+	json_array_foreach((json_t *)(uintptr_t)warehouses, i, w)
+	{
+		rc = rc ? rc : fn(r, w, err);
+	}
+	return rc;
+}
+
+/* ---- all of it ---- */
+static int give_all(struct release *r, const json_t *cr, const struct kube_ref *ref,
+                    struct err *err)
+{
+	_cleanup_json_ json_t *warehouses = json_array();
+	int rc = find_warehouses(r, warehouses, err);
+	if (rc == 0 && !reconcile_released(cr))
+		rc = mark(r->kube, ref, err);
+	if (rc == 0)
+		rc = each_warehouse(r, warehouses, mark_warehouse, err);
+	if (rc != 0)
+		return rc;
+	clock_sleep_ms(SETTLE_MS);
+	rc = read_conf(r, err);
+	for (int what = RENDER_TOKEN + 1; rc == 0 && what < RENDER_OBJECTS; what++)
+		rc = give_back(r, (enum render_object)what, err);
+	return rc ? rc : each_warehouse(r, warehouses, give_back_warehouse, err);
 }
 
 int reconcile_release(const struct kube_config *config, const char *key,
@@ -150,16 +264,14 @@ int reconcile_release(const struct kube_config *config, const char *key,
 	struct kube_ref ref = { &KUBE_CLUSTER, ns, slash + 1, NULL };
 	int rc = kube_client_new(config, &kube, err);
 	if (rc == 0)
-		rc = mark(kube, &ref, &cr, err);
+		rc = kube_get(kube, &ref, &cr, err);
+	/* One that cannot be read is not marked: half of it would be given back. */
 	if (rc == 0)
 		rc = model_cluster_decode(cr, &m, err);
 	if (rc != 0)
 		return rc;
-	clock_sleep_ms(SETTLE_MS);
 	struct release r = { kube, m, options, out };
-	rc = read_conf(&r, err);
-	for (int what = RENDER_TOKEN + 1; rc == 0 && what < RENDER_OBJECTS; what++)
-		rc = give_back(&r, (enum render_object)what, err);
+	rc = give_all(&r, cr, &ref, err);
 	if (rc == 0)
 		fprintf(out, "%s: annotation %s says that Roost's operator leaves it alone\n", key,
 		        RECONCILE_RELEASED);

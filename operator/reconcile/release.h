@@ -19,8 +19,8 @@ bool reconcile_released(const json_t *cr);
  * nothing to do. */
 int reconcile_adopt(struct kube_client *kube, const struct kube_ref *ref, const char *uid,
                     json_t **ret, struct err *err);
-/* "namespace/name": marks the cluster and signs its objects over to upstream's operator; says on `out` what it
- * did and what is left to a person. */
+/* "namespace/name": marks the cluster and its warehouses, whose finalizer of ours goes, and signs their objects over to
+ * upstream's operator; says on `out` what it did and what is left to a person. */
 int reconcile_release(const struct kube_config *config, const char *key,
                       const struct render_options *options, FILE *out, struct err *err);
 

@@ -162,6 +162,31 @@ static void plan_nodes(struct step *s)
 	reconcile_requeue(s, SETTLED_MS);
 }
 
+/* ---- switches: its own, and its cluster's ---- */
+static bool says_paused(const json_t *cr)
+{
+	const char *paused = data_get_str(cr, "metadata.annotations.roost\\.io/paused");
+	return paused && strcmp(paused, "true") == 0;
+}
+
+static void switches(struct step *s)
+{
+	const json_t *cluster = data_get(s->world, "cluster.cr");
+	s->paused = says_paused(json_object_get(s->world, "cr")) || says_paused(cluster);
+	s->hibernating = data_get_bool(cluster, "spec.hibernate", false);
+}
+
+/* No FE is ready then, so that this waits for none. */
+static void sleep_too(struct step *s)
+{
+	reconcile_unwanted(s, RENDER_CN_HPA);
+	reconcile_keda(s);
+	if (!reconcile_live(s, RENDER_CN_SET))
+		return;
+	s->replicas[MODEL_CN] = 0;
+	reconcile_want(s, RENDER_CN_SET, 0);
+}
+
 /* ---- leaving: no pod any more, DROP WAREHOUSE said by the FE to be done, and only then the CR goes ---- */
 static void leave(struct step *s, const json_t *cr)
 {
@@ -212,6 +237,8 @@ json_t *reconcile_warehouse(struct step *s, struct model_cluster **ret_model)
 		leave(s, cr);
 		return json_deep_copy(json_object_get(cr, "status"));
 	}
+	if (reconcile_released(cr) || reconcile_released(data_get(s->world, "cluster.cr")))
+		return json_deep_copy(json_object_get(cr, "status"));
 	if (model_warehouse_decode(cr, data_get(s->world, "cluster.cr"), ret_model, &why) < 0)
 		return reconcile_status_invalid(s->world, why.msg);
 	s->m = *ret_model;
@@ -224,12 +251,16 @@ json_t *reconcile_warehouse(struct step *s, struct model_cluster **ret_model)
 	}
 	/* Kept while nothing may be written. */
 	s->last_scale = data_get_int(s->m->cr, "status.starRocksCnStatus.lastScale", -1);
-	if (admitted(s)) {
+	switches(s);
+	if (s->hibernating) {
+		sleep_too(s);
+	} else if (admitted(s)) {
 		/* First of all: from the first node on there is something to drop. */
 		if (!has(cr, FINALIZER))
 			finalizer(s, "StarRocksWarehouse", cr, FINALIZER, true);
 		plan_nodes(s);
 	}
+	reconcile_pause(s);
 	json_t *status = reconcile_status(s);
 	reconcile_members_status(s, status);
 	return flat(status);
