@@ -6,7 +6,7 @@ static json_t *world(void)
 {
 	json_t *w = parse(
 		"{\"cr\":{\"kind\":\"StarRocksWarehouse\",\"metadata\":{\"name\":\"w\","
-	        "\"namespace\":"
+		"\"namespace\":"
 		"\"n\",\"uid\":\"wu\",\"generation\":2,\"resourceVersion\":\"5\","
 		"\"annotations\":{},\"finalizers\":[\"roost.io/warehouse\"]},"
 		"\"spec\":{\"starRocksCluster\":\"c\",\"template\":{\"image\":\"i\",\"replicas\":2,"
@@ -16,11 +16,11 @@ static json_t *world(void)
 		"\"conf\":{\"fe\":\"run_mode = shared_data\\n\"},"
 		"\"objects\":{\"Deployment/w-warehouse-cn\":{\"kind\":\"Deployment\",\"metadata\":"
 		"{\"name\":\"w-warehouse-cn\",\"uid\":\"d\",\"ownerReferences\":[{\"uid\":\"wu\"}]}"
-	        ","
+		","
 		"\"spec\":{\"replicas\":2}},\"HorizontalPodAutoscaler/w-warehouse-cn-autoscaler\":{"
 		"\"kind\":\"HorizontalPodAutoscaler\",\"metadata\":{\"name\":"
 		"\"w-warehouse-cn-autoscaler\",\"uid\":\"h\",\"ownerReferences\":[{\"uid\":\"wu\"}]"
-	        "}}},"
+		"}}},"
 		"\"pods\":[],\"applied\":{},\"token\":true}");
 	data_set(w, "now_ms", json_integer(NOW_MS));
 	return w;
