@@ -78,6 +78,18 @@ static unsigned wanted_now(const struct fe *f, int64_t now)
 	return ago < SOURCE_REFUSED_MS ? 0 : wanted;
 }
 
+/* For the time of a call; all but the names is empty. */
+static struct source_target who(const struct entry *e)
+{
+	return (struct source_target){ .ns = (char *)(uintptr_t)e->ns,
+		                       .cluster = (char *)(uintptr_t)e->cluster,
+		                       .pool = (char *)(uintptr_t)e->pool,
+		                       .house = (char *)(uintptr_t)e->house,
+		                       .fe_ns = (char *)(uintptr_t)e->fe_ns,
+		                       .uid = (char *)(uintptr_t)e->uid,
+		                       .role = e->role };
+}
+
 void source_secrets_wanted(struct source *s, source_wanted fn, void *arg)
 {
 	size_t at = 0;
@@ -92,13 +104,14 @@ void source_secrets_wanted(struct source *s, source_wanted fn, void *arg)
 		if (!wanted)
 			continue;
 		const struct entry *e = f->pools.v[0];
+		const struct source_target t = who(e);
 		f->secret_asked_ms = now;
 		if (wanted & SOURCE_TOKEN)
-			fn(arg, e->key, &e->target, SOURCE_TOKEN, NULL, NULL);
+			fn(arg, e->key, &t, SOURCE_TOKEN, NULL, NULL);
 		if (wanted & SOURCE_PASSWORD)
-			fn(arg, e->key, &e->target, SOURCE_PASSWORD, l->secret, l->secret_key);
+			fn(arg, e->key, &t, SOURCE_PASSWORD, l->secret, l->secret_key);
 		if (wanted & SOURCE_CA)
-			fn(arg, e->key, &e->target, SOURCE_CA, l->ca_secret, "ca.crt");
+			fn(arg, e->key, &t, SOURCE_CA, l->ca_secret, "ca.crt");
 	}
 	(void)pthread_mutex_unlock(&s->lock);
 }

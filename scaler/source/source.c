@@ -20,24 +20,34 @@ char *source_key(const char *ns, const char *cluster, const char *pool)
 	return xasprintf("%s/%s/%s", ns, cluster, pool);
 }
 
-static char *dup_or_null(const char *s)
+static size_t room(const char *text)
 {
-	return s ? xstrdup(s) : NULL;
+	return text ? strlen(text) + 1 : 0;
 }
 
-/* What the FE's own struct keeps is not kept twice. */
-static void copy_target(const struct source_target *from, struct source_target *to)
+static const char *put_down(char **at, const char *text)
 {
-	source_target_free(to);
-	*to = *from;
-	to->ns = xstrdup(from->ns);
-	to->cluster = xstrdup(from->cluster);
-	to->pool = xstrdup(from->pool);
-	to->house = dup_or_null(from->house);
-	to->fe_ns = dup_or_null(from->fe_ns);
-	to->uid = dup_or_null(from->uid);
-	to->url = to->token_file = NULL;
-	to->login = (struct source_login){ 0 };
+	char *here = *at;
+	if (!text)
+		return NULL;
+	memcpy(here, text, room(text));
+	*at += room(text);
+	return here;
+}
+
+static void copy_names(const struct source_target *t, struct entry *e)
+{
+	free(e->names);
+	char *at = xcalloc(1, room(t->ns) + room(t->cluster) + room(t->pool) + room(t->house) +
+	                              room(t->fe_ns) + room(t->uid));
+	e->names = at;
+	e->ns = put_down(&at, t->ns);
+	e->cluster = put_down(&at, t->cluster);
+	e->pool = put_down(&at, t->pool);
+	e->house = put_down(&at, t->house);
+	e->fe_ns = put_down(&at, t->fe_ns);
+	e->uid = put_down(&at, t->uid);
+	e->role = t->role;
 }
 
 static void call_free(struct call *c)
@@ -53,7 +63,7 @@ static void call_free(struct call *c)
 static void entry_free(void *value)
 {
 	struct entry *e = value;
-	source_target_free(&e->target);
+	free(e->names);
 	free(e->key);
 	free(e);
 }
@@ -112,12 +122,12 @@ static void known(struct source *s, struct fe *f, const struct source_load *load
 	f->failed = false;
 	for (size_t i = 0; i < f->pools.n; i++) {
 		struct entry *e = f->pools.v[i];
-		enum source_role role = e->target.role;
+		enum source_role role = e->role;
 		struct source_snapshot snap = load->of[role];
 		struct err err = load->err[role];
 		int rc = load->rc[role];
-		if (e->target.house)
-			rc = source_load_house(load, e->target.house, &snap, &err);
+		if (e->house)
+			rc = source_load_house(load, e->house, &snap, &err);
 		if (rc < 0) {
 			pool_failed(s, e, &err);
 			continue;
@@ -401,7 +411,7 @@ static void tell_roles(struct fe *f)
 {
 	bool be = false;
 	for (size_t i = 0; i < f->pools.n; i++)
-		be = be || f->pools.v[i]->target.role == SOURCE_BE;
+		be = be || f->pools.v[i]->role == SOURCE_BE;
 	if (f->asker)
 		source_asker_want(f->asker, be);
 }
@@ -421,7 +431,7 @@ static struct fe *fe_new(struct source *s, char *name /* taken over */, size_t u
 	struct fe *f = xcalloc(1, sizeof(*f));
 	f->name = name;
 	f->url = name + url_at;
-	f->token_file = dup_or_null(t->token_file);
+	f->token_file = t->token_file ? xstrdup(t->token_file) : NULL;
 	f->token_later = t->token_later;
 	source_login_copy(&t->login, &f->login);
 	if (f->login.host)
@@ -495,8 +505,8 @@ void source_put(struct source *s, const struct source_target *t)
 		e->key = xstrdup(key);
 		map_put(s->entries, key, e);
 	}
-	copy_target(t, &e->target);
-	s->events.on_target(s->events.arg, key, &e->target);
+	copy_names(t, e);
+	s->events.on_target(s->events.arg, key, t);
 	join_fe(s, e, t);
 	(void)pthread_mutex_unlock(&s->lock);
 }

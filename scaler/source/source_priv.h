@@ -31,9 +31,13 @@ struct fe {
 	struct call *call; /* while busy */
 };
 
-struct entry {                       /* a pool */
-	struct source_target target; /* without what its fe keeps */
+struct entry { /* a pool; there are thousands, so what its fe or our listener keeps is not kept again */
 	char *key;
+	char *names; /* the next three lines, in one piece */
+	const char *ns, *cluster, *pool;
+	const char *house, *fe_ns; /* as the target's; may be NULL */
+	const char *uid;           /* NULL: from a file */
+	enum source_role role;
 	struct fe *fe;
 	size_t at; /* in fe->pools */
 	bool failed;
