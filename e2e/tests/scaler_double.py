@@ -4,7 +4,9 @@
     fe.mode = "nan"                         # see FAULTS; "ok" heals it
 
 Strict: what a scaler must not ask (another path, another statement, a wrong token, two calls at once) is kept in
-`fe.violations`. Requests are counted in `fe.asked`.
+`fe.violations`. Requests are counted in `fe.asked`. `fe.watch_recovery()` heals and counts from then on: `fe.cost` is the number
+of requests up to the end of the first whole, good reading (None: not yet), and `fe.due` whether a request came after it: one
+call is in flight per cluster, so whoever asks again has dealt with the answer.
 """
 
 import hashlib
@@ -55,6 +57,7 @@ class FeDouble:
         self.http, self.sql = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
         self.http_port, self.sql_port = self.http.getsockname()[1], self.sql.getsockname()[1]
         self._mode = "ok"
+        self.healed_at, self.began, self.before, self.cost, self.due = 0, 0.0, None, None, False
         self.quiet = False  # nobody waits
         for listener, serve in ((self.http, self.serve_http), (self.sql, self.serve_sql)):
             threading.Thread(target=self.accept, args=(listener, serve), daemon=True).start()
@@ -82,6 +85,17 @@ class FeDouble:
                     connection.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
+
+    def watch_recovery(self):
+        with self.lock:
+            self.healed_at, self.cost, self.due = self.asked, None, False
+        self.mode = "ok"
+
+    def read_whole(self):
+        """One reading went out. One that took us long may have met the caller's deadline, and does not count."""
+        with self.lock:
+            if self.cost is None and self.mode == "ok" and time.monotonic() - self.began < 1.5:
+                self.cost = self.asked - self.healed_at
 
     def close(self):
         self.mode = "down"
@@ -120,6 +134,10 @@ class FeDouble:
         with self.lock:
             self.asked += 1
             self.in_flight += 1
+            self.due = self.cost is not None
+            if self.kind == "roost" or what == "login" or (what == b"SHOW FRONTENDS" and self.before != "login"):
+                self.began = time.monotonic()
+            self.before = what
             if self.in_flight > 1:
                 self.violations.append(f"{self.in_flight} calls at once: {what}")
 
@@ -168,6 +186,7 @@ class FeDouble:
         wanted = "/api/roost/load" if self.kind == "roost" else "/metrics"
         if path != wanted or (self.kind == "roost" and headers.get("authorization") != f"Bearer {TOKEN}"):
             self.violations.append(f"GET {path} {headers.get('authorization')}")
+        mode = self.mode
         self.misbehave(connection)
         status, body = 200, (self.load() if self.kind == "roost" else self.metrics())
         if self.mode == "wrong-password" and self.kind == "roost":
@@ -179,6 +198,8 @@ class FeDouble:
         data = body.encode("latin-1")
         sent = data[:len(data) // 2] if self.mode == "half-rows" else data
         connection.sendall(f"HTTP/1.1 {status} X\r\nContent-Length: {len(data)}\r\n\r\n".encode() + sent)
+        if mode == "ok":
+            self.read_whole()
         if sent is not data:
             raise Stop
 

@@ -98,6 +98,16 @@ class Scaler:
             *self.pool()), timeout)
 
 
+class FileScaler(Scaler):
+    """The same pool by --config."""
+
+    def __init__(self, w, folder, entry):
+        self.port, self.path = free_ports(1)[0], "/v1/namespaces/ns/clusters/c/pools/cn"
+        (folder / "scaler.json").write_text(json.dumps({"clusters": [{"namespace": "ns", "name": "c", "maxReplicas": 6, **entry}]}))
+        self.process = Process("filescaler", [w.in_hosts(folder / "filescaler", BUILD / "roost-scaler"), "--config", folder / "scaler.json",
+                                              "--listen", f"127.0.0.1:{self.port}"], folder)
+
+
 @pytest.fixture
 def w(plane_of_doubles, tmp_path, monkeypatch):
     if os.geteuid() != 0:
@@ -171,6 +181,22 @@ def test_it_asks_as_the_operators_user_and_follows_its_password(w):
     assert first not in told
 
 
+def by_a_file(w, folder, name, ours, other):
+    """A pool of --config: over TLS by sqlCaFile or not at all; another file counts at once, also for a connection that is kept."""
+    for file, text in (("user", USER), ("password", w.double.users[USER].password), ("ca.crt", ours["ca"])):
+        (folder / file).write_text(text)
+    askers(w, forget=True)
+    scaler = w.scaler = FileScaler(w, folder, {"fe": f"{name}:8030", "userFile": str(folder / "user"), "passwordFile": str(folder / "password"),
+                                               "sqlCaFile": str(folder / "ca.crt")})
+    print(scaler.says("certificate must be for"))
+    assert not w.double.by
+    (folder / "ca.crt").write_text(other["ca"])
+    scaler.knows()
+    assert askers(w) == {USER}
+    (folder / "ca.crt").write_text(ours["ca"])
+    print(scaler.says("certificate must be for"))
+
+
 def test_over_tls_with_a_certificate_that_holds_or_not_at_all(w, tmp_path):
     name = f"c-fe-service.{w.namespace}.svc.cluster.local"
     ours, other, wrong = (authority(tmp_path / n, host) for n, host in (("ours", name), ("other", name), ("wrong", "elsewhere.example")))
@@ -198,3 +224,5 @@ def test_over_tls_with_a_certificate_that_holds_or_not_at_all(w, tmp_path):
     cut(w)
     scaler.knows(120)
     assert askers(w) == {USER}
+    scaler.process.stop()
+    by_a_file(w, tmp_path, name, ours, other)

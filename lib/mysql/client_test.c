@@ -11,18 +11,6 @@
 #include "lib/mysql/client.h"
 #include "lib/mysql/fake.h"
 
-#define CA                                                                   \
-	"-----BEGIN CERTIFICATE-----\n"                                      \
-	"MIIBdjCCARugAwIBAgIUFVg2J07t56ZE1aAxJp0br5rWJ8UwCgYIKoZIzj0EAwIw\n" \
-	"DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjgyMTM4MjFaGA8yMTI2MTEwNDIxMzgy\n" \
-	"MVowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBiS\n" \
-	"APEV8+lSENXKEqO0JeekmoAYLRtApNPCA+6wk8xG4xhhHcZQYlbLNs5q8e80LVyl\n" \
-	"H8kqLk7KhDUQQj2VFWujUzBRMB0GA1UdDgQWBBT5CIMdAKA/+KVQGW9dTu3icjem\n" \
-	"5TAfBgNVHSMEGDAWgBT5CIMdAKA/+KVQGW9dTu3icjem5TAPBgNVHRMBAf8EBTAD\n" \
-	"AQH/MAoGCCqGSM49BAMCA0kAMEYCIQCYpqxZU7PJoZcNe151mdIdd0EMA0hckCU5\n" \
-	"SJUIcPtNuwIhANfqL1Jy1Em6A/h7beXr7x1LHG/bwTskzUv9oXtKNuxa\n"         \
-	"-----END CERTIFICATE-----\n"
-
 /* ---- what the server says to each statement ---- */
 static void huge_cell(int fd)
 {
@@ -205,7 +193,7 @@ static void a_handshake_that_never_ends_is_given_up(void **state)
 	pthread_t thread;
 	struct mysqlc *c = NULL;
 	struct err err = ERR_INIT;
-	struct mysqlc_address a = { "127.0.0.1", port, "root", NULL, CA };
+	struct mysqlc_address a = { "127.0.0.1", port, "root", NULL, MYSQLC_FAKE_CA };
 	assert_int_equal(pthread_create(&thread, NULL, silent_server, &fd), 0);
 	int64_t began = clock_mono_ms();
 	assert_true(mysqlc_open(&a, deadline_in(300), &c, &err) < 0);

@@ -124,9 +124,10 @@ static int take_limits(const json_t *j, struct source_limits *l, struct err *err
 
 static const char *const top_fields[] = { "clusters", "tokenFile", "maxAge", "feCa", NULL };
 static const char *const cluster_fields[] = {
-	"namespace",  "name",          "pool",         "fe",          "queryPort",
-	"userFile",   "passwordFile",  "slotsPerNode", "minReplicas", "maxReplicas",
-	"waitTarget", "scaleInWindow", "tokenFile",    NULL
+	"namespace",   "name",        "pool",          "fe",
+	"queryPort",   "userFile",    "passwordFile",  "slotsPerNode",
+	"minReplicas", "maxReplicas", "waitTarget",    "scaleInWindow",
+	"tokenFile",   "sqlCaFile",   "sqlServerName", NULL
 };
 
 /* "host:port", an IPv6 host in brackets. */
@@ -164,12 +165,23 @@ static int take_login(const json_t *j, const char *fe, bool https, struct source
 		rc = take_path(j, "userFile", &l->user_file, err);
 	if (rc == 0)
 		rc = take_path(j, "passwordFile", &l->password_file, err);
-	if (rc < 0 || (!l->user_file && !l->password_file))
+	if (rc == 0)
+		rc = take_path(j, "sqlCaFile", &l->ca_file, err);
+	if (rc < 0)
 		return rc;
+	bool sql = l->user_file || l->password_file;
+	if ((l->ca_file && !sql) || (data_get(j, "sqlServerName") && !l->ca_file))
+		return err_set(err, -EINVAL,
+		               "sqlServerName goes with sqlCaFile, and that with userFile or "
+		               "passwordFile");
+	if (!sql)
+		return 0;
 	const char *colon = strrchr(fe, ':');
 	bool bracketed = fe[0] == '[';
 	(void)str_to_u64(str_of(colon + 1), &http);
 	l->host = xstrndup(fe + bracketed, (size_t)(colon - fe) - 2 * (size_t)bracketed);
+	if (l->ca_file && (rc = take_name(j, "sqlServerName", l->host, &l->tls_name, err)) < 0)
+		return rc;
 	l->query_port = (int)port;
 	l->http_port = (int)http;
 	l->https = https;

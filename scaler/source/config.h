@@ -1,5 +1,9 @@
 /* The scaler's --config file, and the scaling fields of a StarRocksCluster.
  *
+ * The file is YAML: maxAge, tokenFile, feCa, clusters. Each of these: namespace, name, pool ("cn"), fe ("host:http_port" or
+ * with "https://"), minReplicas, maxReplicas, slotsPerNode, waitTarget, scaleInWindow, tokenFile; userFile, passwordFile (either:
+ * an FE of StarRocks' own, asked by SQL), queryPort, sqlCaFile and sqlServerName (SQL over TLS, docs/decisions/0230).
+ *
  * Thread: plain values. Ownership: source_config_free(). Times are seconds as a number, or text with a
  * unit: "500ms", "5s", "2m". A wrong field is refused by name; so is an unknown one. */
 #ifndef ROOST_SCALER_SOURCE_CONFIG_H

@@ -8,7 +8,7 @@ bool source_has_secrets(const struct fe *f)
 {
 	const struct source_login *l = &f->login;
 	/* Without its password there is no use in asking; without a CA it would be in the clear. */
-	return l->host && (!l->secret || l->password) && (!l->tls_name || l->ca);
+	return l->host && (!l->secret || l->password) && (!l->tls_name || l->ca || l->ca_file);
 }
 
 static char **place(struct fe *f, enum source_secret what)

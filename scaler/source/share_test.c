@@ -235,6 +235,38 @@ static void a_password_comes_later_and_is_not_tried_again_and_again(void **state
 	(void)close(fd);
 }
 
+/* MYSQL_PWD without a Secret stands in the CR: each other one is tried at once, not at the end of a pause that doubles. */
+static void a_plain_password_that_changes_is_tried(void **state)
+{
+	(void)state;
+	struct mysqlc_fake fake = { .on_statement = on_statement };
+	char ns[] = "ns", cluster[] = "c0", cn[] = "cn", host[] = "127.0.0.1", url[] = "-",
+	     user[] = "nobody", password[16];
+	assert_int_equal(mysqlc_fake_start(&fake), 0);
+	struct source *s = start();
+	struct source_target t = { .ns = ns,
+		                   .cluster = cluster,
+		                   .pool = cn,
+		                   .url = url,
+		                   .login = { .host = host,
+		                              .query_port = fake.port,
+		                              .http_port = 1,
+		                              .user = user,
+		                              .password = password } };
+	for (int i = 1; i <= 6; i++) {
+		(void)snprintf(password, sizeof(password), "p%d", i);
+		source_put(s, &t);
+		wait_for(&seen[0].failures, i);
+		source_put(s, &t);
+	}
+	t.login.password = NULL;
+	source_put(s, &t);
+	wait_for(&seen[0].failures, 7);
+	assert_in_range(atomic_load(&seen[0].failures), 7, 9); /* the same again is no reason */
+	source_stop(s);
+	mysqlc_fake_stop(&fake);
+}
+
 static void note_ca(void *arg, const char *key, const struct source_target *t,
                     enum source_secret what, const char *secret, const char *secret_key)
 {
@@ -306,6 +338,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_call_serves_all_pools_of_an_fe),
 		cmocka_unit_test(a_password_comes_later_and_is_not_tried_again_and_again),
+		cmocka_unit_test(a_plain_password_that_changes_is_tried),
 		cmocka_unit_test(without_a_ca_nobody_is_asked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

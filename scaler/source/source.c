@@ -385,12 +385,12 @@ static char *fe_name(const struct source_target *t, size_t *ret_url_at)
 	*ret_url_at = 0;
 	if (l->host)
 		return xasprintf(
-			"%s:%d %d%s %s %s %s %s %s %s %s%s", l->host, l->query_port, l->http_port,
-			l->https ? "s" : "", l->user_file ? l->user_file : "",
+			"%s:%d %d%s %s %s %s %s %s %s %s %s%s", l->host, l->query_port,
+			l->http_port, l->https ? "s" : "", l->user_file ? l->user_file : "",
 			l->password_file ? l->password_file : "", l->secret ? l->secret : "",
 			l->secret_key ? l->secret_key : "", l->user ? l->user : "",
 			l->tls_name ? l->tls_name : "", l->ca_secret ? l->ca_secret : "",
-			l->root_instead ? " instead" : "");
+			l->ca_file ? l->ca_file : "", l->root_instead ? " instead" : "");
 	const char *token = t->token_file ? t->token_file : t->token_later ? "@" : "";
 	*ret_url_at = strlen(token) + 1;
 	return xasprintf("%s\n%s", token, t->url);
@@ -472,6 +472,16 @@ static void leave_fe(struct source *s, struct entry *e)
 		fe_free(f);
 }
 
+/* One that stands in the target itself: MYSQL_PWD without a Secret. */
+static void take_password(struct source *s, struct fe *f, const struct source_login *l)
+{
+	if (!l->host || l->secret || str_eqs(str_of(l->password), f->login.password))
+		return;
+	mem_free_secret(f->login.password);
+	f->login.password = l->password ? xstrdup(l->password) : NULL;
+	source_start_asker(s, f);
+}
+
 static void join_fe(struct source *s, struct entry *e, const struct source_target *t)
 {
 	size_t url_at = 0;
@@ -479,6 +489,7 @@ static void join_fe(struct source *s, struct entry *e, const struct source_targe
 	struct fe *f = map_get(s->fes, name);
 	if (f && f == e->fe) {
 		free(name);
+		take_password(s, f, &t->login);
 		return;
 	}
 	leave_fe(s, e);

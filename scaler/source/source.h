@@ -44,6 +44,7 @@ struct source_login { /* of an FE of StarRocks' own */
 	char *tls_name; /* SQL goes to this name over TLS, verified, or not at all; NULL: in the clear */
 	char *ca_secret;   /* source_set_secret() brings its ca.crt */
 	char *ca;          /* PEM */
+	char *ca_file;     /* instead of ca; a changed one counts at once */
 	bool root_instead; /* of the user that the CR asks for */
 };
 void source_login_copy(const struct source_login *from, struct source_login *to);

@@ -103,11 +103,20 @@ static void a_config_is_read(void **state)
 	                "   slotsPerNode: 4, waitTarget: 1500ms, scaleInWindow: 2m}\n"
 	                "- {namespace: a, name: c2, pool: p, fe: '[fd00::1]:80', tokenFile: /own,\n"
 	                "   waitTarget: 2, queryPort: 9030}\n"
+	                "- {namespace: a, name: c3, fe: '[fd00::1]:80', passwordFile: /p, "
+	                "sqlCaFile: /ca, sqlServerName: fe.x}\n"
+	                "- {namespace: a, name: c4, fe: 'h:80', userFile: /u, sqlCaFile: /ca}\n"
+	                "- {namespace: a, name: c5, fe: 'h:80', userFile: /u}\n"
 	                "tokenFile: /t\nmaxAge: 3s\n"),
 		&c, &err);
 	if (rc < 0)
 		fail_msg("%s", err.msg);
-	assert_int_equal(c.n, 2);
+	assert_int_equal(c.n, 5);
+	assert_string_equal(c.targets[2].login.host, "fd00::1");
+	assert_string_equal(c.targets[2].login.tls_name, "fe.x");
+	assert_string_equal(c.targets[2].login.ca_file, "/ca");
+	assert_string_equal(c.targets[3].login.tls_name, "h");
+	assert_null(c.targets[4].login.tls_name);
 	assert_string_equal(c.token_file, "/t");
 	assert_int_equal(c.max_age_ms, 3000);
 	assert_string_equal(c.targets[0].pool, "cn");
@@ -146,6 +155,11 @@ static void a_bad_config_names_the_field(void **state)
 		{ ONE(", maxReplicas: 0"), "maxReplicas" },
 		{ ONE(", maxReplicas: '3'"), "maxReplicas" },
 		{ ONE(", minReplicas: 4, maxReplicas: 3"), "above maxReplicas" },
+		{ ONE(", sqlCaFile: /ca"), "sqlCaFile" },
+		{ ONE(", sqlServerName: x, passwordFile: /p"), "sqlServerName goes with" },
+		{ ONE(", sqlCaFile: '', passwordFile: /p"), "sqlCaFile" },
+		{ ONE(", sqlCaFile: /ca, sqlServerName: 'a b', passwordFile: /p"),
+		  "sqlServerName" },
 		{ ONE(", slotsPerNode: 0"), "slotsPerNode" },
 		{ ONE(", waitTarget: soon"), "waitTarget" },
 		{ ONE(", waitTarget: -1"), "waitTarget" },

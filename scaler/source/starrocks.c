@@ -4,18 +4,20 @@
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "lib/base/fd.h"
 #include "scaler/source/starrocks_priv.h"
 
-enum { SECRET_MAX = 4096, METRICS_MAX = 8 * 1024 * 1024 };
+enum { SECRET_MAX = 4096, CA_MAX = 256 * 1024, METRICS_MAX = 8 * 1024 * 1024 };
 
 struct source_starrocks {
 	struct source_login login;
 	struct http_client *http;
 	struct mysqlc *sql;
-	char *host; /* whom sql leads to */
-	char *web;  /* "host:http_port" of the leader */
+	char *host;          /* whom sql leads to */
+	struct stat trusted; /* of ca_file, when sql was opened */
+	char *web;           /* "host:http_port" of the leader */
 };
 
 int source_starrocks_new(const struct source_login *login, const struct http_tls *tls,
@@ -51,31 +53,69 @@ void source_starrocks_free(struct source_starrocks *c)
 
 /* ---- the leader ------------------------------------------------------------------------------- */
 
-static int read_secret(const char *path, const char *absent, char **ret, struct err *err)
+static int read_file(const char *path, size_t max, char **ret, struct err *err)
 {
-	_cleanup_buf_ struct buf text = BUF_INIT(SECRET_MAX);
-	if (!path) {
-		*ret = xstrdup(absent);
-		return 0;
-	}
+	_cleanup_buf_ struct buf text = BUF_INIT(max);
 	int rc = fd_read_file(path, &text, err);
 	if (rc < 0)
 		return rc;
 	*ret = str_dup(str_trim((struct str){ buf_cstr(&text), text.len }));
-	explicit_bzero(text.p, text.cap);
+	if (text.p)
+		explicit_bzero(text.p, text.cap);
 	return 0;
+}
+
+static int read_secret(const char *path, const char *absent, char **ret, struct err *err)
+{
+	if (!path) {
+		*ret = xstrdup(absent);
+		return 0;
+	}
+	return read_file(path, SECRET_MAX, ret, err);
+}
+
+static void stat_ca(const struct source_starrocks *c, struct stat *ret)
+{
+	*ret = (struct stat){ 0 };
+	if (c->login.ca_file)
+		(void)stat(c->login.ca_file, ret);
+}
+
+/* A connection that is kept asks for no certificate, so a CA file that has changed ends it. */
+static bool trusts_others(const struct source_starrocks *c)
+{
+	struct stat now;
+	stat_ca(c, &now);
+	return now.st_ino != c->trusted.st_ino || now.st_mtim.tv_sec != c->trusted.st_mtim.tv_sec ||
+	       now.st_mtim.tv_nsec != c->trusted.st_mtim.tv_nsec;
+}
+
+static int read_ca(const struct source_starrocks *c, char **ret, struct err *err)
+{
+	const char *name = c->login.tls_name;
+	int rc = 0;
+	if (!name)
+		return 0;
+	if (c->login.ca)
+		*ret = xstrdup(c->login.ca);
+	else if (c->login.ca_file)
+		rc = read_file(c->login.ca_file, CA_MAX, ret, err);
+	if (rc == 0 && (!*ret || !**ret))
+		rc = err_set(err, -EKEYREJECTED, "no ca.crt to trust %s by", name);
+	return rc;
 }
 
 static int dial(struct source_starrocks *c, const char *host, int port, struct deadline by,
                 struct err *err)
 {
-	autofree char *user = NULL;
+	autofree char *user = NULL, *ca = NULL;
 	char *password = NULL;
 	const char *name = c->login.tls_name;
 	hang_up(c);
-	if (name && (!c->login.ca || !*c->login.ca))
-		return err_set(err, -EKEYREJECTED, "no ca.crt to trust %s by", name);
-	int rc = 0;
+	stat_ca(c, &c->trusted);
+	int rc = read_ca(c, &ca, err);
+	if (rc < 0)
+		return rc;
 	if (c->login.user)
 		user = xstrdup(c->login.user);
 	else
@@ -89,7 +129,7 @@ static int dial(struct source_starrocks *c, const char *host, int port, struct d
 		                    .port = port,
 		                    .user = user,
 		                    .password = password,
-		                    .tls_ca = name ? c->login.ca : NULL };
+		                    .tls_ca = ca };
 	if (rc == 0)
 		rc = mysqlc_open(&a, by, &c->sql, err);
 	if (rc == -EKEYREJECTED)
@@ -167,6 +207,8 @@ static int read_frontends(struct source_starrocks *c, struct deadline by, char *
 static int find_leader(struct source_starrocks *c, struct deadline by, int64_t *ret_epoch,
                        struct err *err)
 {
+	if (c->sql && trusts_others(c))
+		hang_up(c);
 	int rc = c->sql ? 0 : dial(c, c->login.host, c->login.query_port, by, err);
 	for (int hops = 0; rc == 0 && hops < 3; hops++) {
 		autofree char *host = NULL;

@@ -5,24 +5,13 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "lib/base/mem.h"
 #include "lib/mysql/fake.h"
 #include "scaler/source/starrocks.h"
-
-#define SOME_CA                                                              \
-	"-----BEGIN CERTIFICATE-----\n"                                      \
-	"MIIBdjCCARugAwIBAgIUFVg2J07t56ZE1aAxJp0br5rWJ8UwCgYIKoZIzj0EAwIw\n" \
-	"DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjgyMTM4MjFaGA8yMTI2MTEwNDIxMzgy\n" \
-	"MVowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBiS\n" \
-	"APEV8+lSENXKEqO0JeekmoAYLRtApNPCA+6wk8xG4xhhHcZQYlbLNs5q8e80LVyl\n" \
-	"H8kqLk7KhDUQQj2VFWujUzBRMB0GA1UdDgQWBBT5CIMdAKA/+KVQGW9dTu3icjem\n" \
-	"5TAfBgNVHSMEGDAWgBT5CIMdAKA/+KVQGW9dTu3icjem5TAPBgNVHRMBAf8EBTAD\n" \
-	"AQH/MAoGCCqGSM49BAMCA0kAMEYCIQCYpqxZU7PJoZcNe151mdIdd0EMA0hckCU5\n" \
-	"SJUIcPtNuwIhANfqL1Jy1Em6A/h7beXr7x1LHG/bwTskzUv9oXtKNuxa\n"         \
-	"-----END CERTIFICATE-----\n"
 
 enum { COLUMNS = 8, ROWS = 4 };
 
@@ -237,8 +226,11 @@ static bool count_statement(void *arg, int fd, const char *sql)
 static void nothing_is_said_but_as_the_cluster_wants(void **state)
 {
 	(void)state;
-	char host[] = "127.0.0.1", nobody[] = "nobody", ca[] = SOME_CA, none[] = "",
+	char host[] = "127.0.0.1", nobody[] = "nobody", ca[] = MYSQLC_FAKE_CA, none[] = "",
 	     junk[] = "junk";
+	char file[] = "/tmp/roost-ca-XXXXXX", empty[] = "/dev/null";
+	int fd = mkstemp(file);
+	assert_int_equal(fd_write_file(file, ca, strlen(ca), 0600, NULL), 0);
 	static const char not_trusted[] = "certificate must be for 127.0.0.1";
 	struct mysqlc_fake fake = { .on_statement = count_statement };
 	assert_int_equal(mysqlc_fake_start(&fake), 0);
@@ -252,6 +244,9 @@ static void nothing_is_said_but_as_the_cluster_wants(void **state)
 		{ { .tls_name = host, .ca = junk }, -EKEYREJECTED, not_trusted },
 		{ { .tls_name = host, .ca = none }, -EKEYREJECTED, "no ca.crt" },
 		{ { .tls_name = host }, -EKEYREJECTED, "no ca.crt" },
+		{ { .tls_name = host, .ca_file = file }, -EKEYREJECTED, not_trusted },
+		{ { .tls_name = host, .ca_file = empty }, -EKEYREJECTED, "no ca.crt" },
+		{ { .tls_name = host, .ca_file = junk }, -ENOENT, "junk" },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		_cleanup_(source_starrocks_freep) struct source_starrocks *c = NULL;
@@ -267,6 +262,8 @@ static void nothing_is_said_but_as_the_cluster_wants(void **state)
 			fail_msg("case %zu: %d %s", i, rc, err.msg);
 		assert_int_equal(atomic_load(&statements), 0);
 	}
+	(void)close(fd);
+	(void)unlink(file);
 	mysqlc_fake_stop(&fake);
 }
 

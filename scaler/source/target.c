@@ -13,6 +13,7 @@ void source_login_copy(const struct source_login *from, struct source_login *to)
 	to->secret_key = from->secret_key ? xstrdup(from->secret_key) : NULL;
 	to->tls_name = from->tls_name ? xstrdup(from->tls_name) : NULL;
 	to->ca_secret = from->ca_secret ? xstrdup(from->ca_secret) : NULL;
+	to->ca_file = from->ca_file ? xstrdup(from->ca_file) : NULL;
 	to->ca = from->ca ? xstrdup(from->ca) : NULL;
 }
 
@@ -27,6 +28,7 @@ void source_login_free(struct source_login *l)
 	free(l->secret_key);
 	free(l->tls_name);
 	free(l->ca_secret);
+	free(l->ca_file);
 	free(l->ca);
 	*l = (struct source_login){ 0 };
 }
