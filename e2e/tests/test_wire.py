@@ -240,8 +240,12 @@ def test_the_catalog_outlives_the_process():
 def test_tables_rows_and_kill_query():
     with Engine(be=1, cn=1) as e:
         e.sql("CREATE DATABASE d")
-        e.sql("CREATE TABLE d.t (k BIGINT NOT NULL, v VARCHAR(20), x DOUBLE, p DECIMAL(10,2), day DATE, ts DATETIME) "
+        e.sql("CREATE TABLE d.t (k BIGINT NOT NULL COMMENT 'whose', v VARCHAR(20), x DOUBLE, p DECIMAL(10,2), day DATE, ts DATETIME) "
               "DISTRIBUTED BY HASH(k) BUCKETS 2")
+        assert e.sql("SELECT COLUMN_COMMENT FROM information_schema.columns WHERE TABLE_SCHEMA = 'd' AND COLUMN_NAME IN ('k', 'v') "
+                     "ORDER BY ORDINAL_POSITION") == (("whose",), ("",))
+        assert [r["Comment"] for r in e.rows("SHOW FULL COLUMNS FROM d.t")][:2] == ["whose", ""]
+        fails_with(1629, e, f"CREATE TABLE d.u (k BIGINT COMMENT '{'x' * 1025}')")
         assert [r["Field"] for r in e.rows("DESC d.t")] == ["k", "v", "x", "p", "day", "ts"]
         assert sum(int(n["TabletNum"]) for n in e.nodes("be")) == 2
         e.sql("INSERT INTO d.t VALUES (1, 'one', 1.5, 1.25, '2024-02-29', '2024-02-29 01:02:03'), "

@@ -10,7 +10,7 @@
 /* X(NAME, name)      payload -> result
  * create_database    {name, if_not_exists} -> {id}
  * drop_database      {name, if_exists}  drops its tables as well
- * create_table       {db, name, if_not_exists, columns:[{name,type,declared,nullable,key,default?}…],
+ * create_table       {db, name, if_not_exists, columns:[{name,type,declared,nullable,key,default?,comment?}…],
  *                     keys_type:"DUPLICATE", keys:[…], distribution:[…], buckets, replication_num,
  *                     storage:"local"|"bucket", volume?, properties:{…}, comment?, replicas:[[node id…] per bucket]}
  *                    -> {id, tablets:[id…]}

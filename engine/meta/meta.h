@@ -33,6 +33,7 @@ struct meta_column {
 	bool nullable;
 	bool key;
 	char *default_text; /* NULL: none */
+	char *comment;      /* NULL: none */
 };
 
 struct meta_rowset {

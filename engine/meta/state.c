@@ -21,6 +21,7 @@ void meta_table_free(struct meta_table *t)
 		free(t->columns[i].type);
 		free(t->columns[i].declared);
 		free(t->columns[i].default_text);
+		free(t->columns[i].comment);
 	}
 	for (size_t i = 0; i < t->n_distribution; i++)
 		free(t->distribution[i]);

@@ -3,6 +3,7 @@
 #include "lib/data/json.h"
 
 enum { TYPE_MAX = 128, DEFAULT_MAX = 4096, COMMENT_MAX = 4096, KEY_MAX = 1024 };
+enum { COLUMN_COMMENT_MAX = 1024 }; /* MySQL's */
 
 /* A string of at least min and at most max bytes without control characters. */
 static const char *text_of(const json_t *p, const char *field, size_t min, size_t max,
@@ -117,11 +118,16 @@ static int decode_column(const json_t *p, struct meta_column *c, struct err *err
 	if (fallback && !json_is_null(fallback) &&
 	    (!json_is_string(fallback) || json_string_length(fallback) > DEFAULT_MAX))
 		return err_set(err, SQL_ERR(1067), "Invalid default value for '%s'", name);
+	const char *comment = data_get_str(p, "comment");
+	if (comment && strlen(comment) > COLUMN_COMMENT_MAX)
+		return err_set(err, SQL_ERR(1629), "Comment for field '%s' is too long (max = %d)",
+		               name, COLUMN_COMMENT_MAX);
 	c->name = xstrdup(name);
 	c->type = xstrdup(type);
 	c->declared = xstrdup(declared);
 	c->nullable = data_get_bool(p, "nullable", true);
 	c->key = data_get_bool(p, "key", false);
+	c->comment = comment ? xstrdup(comment) : NULL;
 	c->default_text = json_is_string(fallback) ? xstrdup(json_string_value(fallback)) : NULL;
 	return 0;
 }
@@ -226,9 +232,10 @@ static json_t *encode_columns(const struct meta_table *t)
 	json_t *columns = json_array();
 	for (size_t i = 0; i < t->n_columns; i++) {
 		const struct meta_column *c = &t->columns[i];
-		json_t *j = json_pack("{s:s, s:s, s:s, s:b, s:b, s:s*}", "name", c->name, "type",
-		                      c->type, "declared", c->declared, "nullable", c->nullable,
-		                      "key", c->key, "default", c->default_text);
+		json_t *j =
+			json_pack("{s:s, s:s, s:s, s:b, s:b, s:s*, s:s*}", "name", c->name, "type",
+		                  c->type, "declared", c->declared, "nullable", c->nullable, "key",
+		                  c->key, "default", c->default_text, "comment", c->comment);
 		json_array_append_new(columns, j);
 	}
 	return columns;

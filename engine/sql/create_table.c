@@ -17,6 +17,7 @@ void sql_create_table_free(struct sql_create_table *c)
 	for (size_t i = 0; i < c->columns.n; i++) {
 		free(c->columns.v[i].name);
 		free(c->columns.v[i].default_text);
+		free(c->columns.v[i].comment);
 	}
 	vec_free(&c->columns);
 	sql_names_free(&c->keys);
@@ -65,7 +66,6 @@ static int parse_column_options(struct sql_parser *p, struct sql_column_def *c)
 		                                  "HLL_UNION",
 		                                  "PERCENTILE_UNION" };
 	for (;;) {
-		autofree char *ignored = NULL;
 		if (sql_accept(p, "NOT NULL")) {
 			c->nullable = false;
 		} else if (sql_accept(p, "NULL")) {
@@ -75,7 +75,9 @@ static int parse_column_options(struct sql_parser *p, struct sql_column_def *c)
 				return sql_unexpected(p, "one DEFAULT only");
 			(void)parse_default(p, &c->default_text);
 		} else if (sql_accept(p, "COMMENT")) {
-			(void)sql_expect_string(p, "a comment", &ignored);
+			if (c->comment)
+				return sql_unexpected(p, "one COMMENT only");
+			(void)sql_expect_string(p, "a comment", &c->comment);
 		} else if (sql_at(p, "AUTO_INCREMENT")) {
 			return sql_not_built(p, "AUTO_INCREMENT");
 		} else if (sql_at(p, "AS")) {

@@ -19,7 +19,8 @@ struct sql_type_name {
 int sql_parse_type(struct sql_parser *p, struct sql_type_name *ret);
 
 struct sql_column_def {
-	char *name, *default_text /* the value, without quotes; NULL: none */;
+	char *name, *default_text /* the value, without quotes; NULL: none */,
+		*comment /* NULL: none */;
 	struct sql_type_name type;
 	bool nullable;
 };

@@ -124,7 +124,8 @@ static void add_column(struct sql_rows *rows, const struct meta_table *t, size_t
 	sql_rows_addn(rows, 2, NULL);
 	sql_rows_add(rows, c->declared);
 	sql_rows_add(rows, c->key ? "DUP" : "");
-	sql_rows_addn(rows, 3, "");
+	sql_rows_addn(rows, 2, "");
+	sql_rows_add(rows, c->comment ? c->comment : "");
 	add_number(rows, precision >= 0 ? precision : length); /* COLUMN_SIZE */
 	add_number(rows, scale);
 	sql_rows_addn(rows, 2, NULL);

@@ -70,11 +70,11 @@ static json_t *columns_json(const struct sql_create_table *c)
 	json_t *columns = json_array();
 	for (size_t i = 0; i < c->columns.n; i++) {
 		const struct sql_column_def *d = &c->columns.v[i];
-		json_array_append_new(columns,
-		                      json_pack("{s:s, s:s, s:s, s:b, s:b, s:s*}", "name", d->name,
-		                                "type", d->type.type, "declared", d->type.declared,
-		                                "nullable", d->nullable, "key", i < c->keys.n,
-		                                "default", d->default_text));
+		json_array_append_new(
+			columns, json_pack("{s:s, s:s, s:s, s:b, s:b, s:s*, s:s*}", "name", d->name,
+		                           "type", d->type.type, "declared", d->type.declared,
+		                           "nullable", d->nullable, "key", i < c->keys.n, "default",
+		                           d->default_text, "comment", d->comment));
 	}
 	return columns;
 }

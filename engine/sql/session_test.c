@@ -179,7 +179,8 @@ static void what_show_create_says_can_be_run(void **state)
 	check(f, "create database d", "OK 0 ");
 	check(f, "use d", "OK 0 ");
 	check(f,
-	      "create table `a b` (`k 1` bigint, s string not null default 'x\\\\y', t datetime "
+	      "create table `a b` (`k 1` bigint comment 'it''s \\\"k\\\"', s string not null "
+	      "default 'x\\\\y', t datetime "
 	      "default "
 	      "current_timestamp) comment 'c\"d' properties('compression'='LZ4')",
 	      "OK 0 ");
@@ -188,6 +189,9 @@ static void what_show_create_says_can_be_run(void **state)
 	check(f, strstr(first, "CREATE TABLE `"), "OK 0 ");
 	autofree char *second = ran(f, "show create table `a b`");
 	assert_string_equal(first, second);
+	assert_non_null(strstr(first, " COMMENT \"it's \\\"k\\\"\""));
+	autofree char *full = ran(f, "show full columns from `a b`");
+	assert_non_null(strstr(full, "it's \"k\""));
 }
 
 static void inserts(void **state)

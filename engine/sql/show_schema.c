@@ -109,8 +109,10 @@ static void add_column(struct sql_rows *rows, const struct meta_column *c, bool 
 		sql_rows_add(rows, c->key ? "true" : "false");
 	sql_rows_add(rows, c->default_text);
 	sql_rows_add(rows, "");
-	if (full)
-		sql_rows_addn(rows, 2, "");
+	if (full) {
+		sql_rows_add(rows, "");
+		sql_rows_add(rows, c->comment ? c->comment : "");
+	}
 }
 
 int sql_show_columns(struct sql_session *s, const struct sql_show *q, struct sql_rows *rows,
@@ -163,6 +165,10 @@ static void add_column_ddl(struct buf *b, const struct meta_column *c)
 	} else if (c->default_text) {
 		(void)buf_adds(b, " DEFAULT ");
 		add_quoted(b, c->default_text);
+	}
+	if (c->comment && c->comment[0]) {
+		(void)buf_adds(b, " COMMENT ");
+		add_quoted(b, c->comment);
 	}
 }
 
