@@ -422,7 +422,7 @@ static void wishes(void **state)
 /* ---- the fast path, against a server that plays scaler and API server ---- */
 struct both {
 	atomic_int status, asks, patches;
-	char patch[256], path[128], auth[64];
+	char patch[256], path[128], auth[64], scaled[128];
 };
 
 static void on_pool(void *arg, struct http_req *req)
@@ -441,6 +441,7 @@ static void on_cluster(void *arg, struct http_req *req)
 {
 	struct both *b = arg;
 	if (str_ends(http_req_path(req), "/scale")) {
+		snprintf(b->scaled, sizeof(b->scaled), "%.*s", STR_ARG(http_req_path(req)));
 		snprintf(b->patch, sizeof(b->patch), "%.*s", STR_ARG(http_req_body(req)));
 		atomic_fetch_add(&b->patches, 1);
 	}
@@ -468,9 +469,9 @@ static void wait_for(atomic_int *n, int at_least)
 	assert_true(atomic_load(n) >= at_least);
 }
 
-static void the_scalers_wish_reaches_scale(void **state)
+/* Of this CR: whom the scaler is asked for, and what is patched. */
+static void wish_reaches_scale(const char *text, const char *asked, const char *scaled)
 {
-	(void)state;
 	struct both b = { .status = 503 };
 	struct told t = { 0 };
 	struct http_route routes[] = {
@@ -486,10 +487,7 @@ static void the_scalers_wish_reaches_scale(void **state)
 	struct observe_scale *scale = NULL;
 	struct err err = ERR_INIT;
 	autofree char *token = xasprintf("/tmp/roost-observe-test.%d", (int)getpid());
-	_cleanup_json_ json_t *cr = parse(
-		"{\"kind\":\"StarRocksCluster\",\"metadata\":{\"namespace\":\"n\",\"name\":\"c\","
-		"\"resourceVersion\":\"7\"},\"spec\":{\"starRocksCnSpec\":{\"replicas\":1,"
-		"\"roostAutoscaling\":{\"minReplicas\":1,\"maxReplicas\":2}}}}");
+	_cleanup_json_ json_t *cr = parse(text);
 	assert_int_equal(http_server_start(&config, &server, &err), 0);
 	autofree char *url = xasprintf("http://127.0.0.1:%d", http_server_port(server));
 	autofree char *file =
@@ -509,7 +507,7 @@ static void the_scalers_wish_reaches_scale(void **state)
 	/* 503: nothing happens. */
 	wait_for(&b.asks, 2);
 	assert_int_equal(atomic_load(&b.patches), 0);
-	assert_string_equal(b.path, "/v1/namespaces/n/clusters/c/pools/cn");
+	assert_string_equal(b.path, asked);
 	assert_string_equal(b.auth, "Bearer t0ken"); /* the file's first line */
 	atomic_store(&b.status, 200);
 	wait_for(&b.patches, 1);
@@ -518,7 +516,24 @@ static void the_scalers_wish_reaches_scale(void **state)
 	/* Held within maxReplicas, and only for the CR that was looked at. */
 	assert_string_equal(b.patch,
 	                    "{\"metadata\":{\"resourceVersion\":\"7\"},\"spec\":{\"replicas\":2}}");
+	assert_string_equal(b.scaled, scaled);
 	http_server_stop(server, 0);
+}
+
+#define SCALED(kind, part)                                                                         \
+	"{\"kind\":\"" kind "\",\"metadata\":{\"namespace\":\"n\",\"name\":\"c\","                 \
+	"\"resourceVersion\":\"7\"},\"spec\":{\"" part "\":{\"replicas\":1,\"roostAutoscaling\":{" \
+	"\"minReplicas\":1,\"maxReplicas\":2}}}}"
+
+static void the_scalers_wish_reaches_scale(void **state)
+{
+	(void)state;
+	wish_reaches_scale(SCALED("StarRocksCluster", "starRocksCnSpec"),
+	                   "/v1/namespaces/n/clusters/c/pools/cn",
+	                   "/apis/starrocks.com/v1/namespaces/n/starrocksclusters/c/scale");
+	wish_reaches_scale(SCALED("StarRocksWarehouse", "template"),
+	                   "/v1/namespaces/n/clusters/c-warehouse/pools/cn",
+	                   "/apis/starrocks.com/v1/namespaces/n/starrockswarehouses/c/scale");
 }
 
 static void metrics_have_families(void **state)

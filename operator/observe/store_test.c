@@ -188,6 +188,43 @@ static void a_digest_tells_of_every_change(void **state)
 	assert_int_equal(observe_store_digest_of(cr).lasting, first.lasting);
 }
 
+static void ignore(void *arg, const char *key)
+{
+	(void)arg;
+	(void)key;
+}
+
+/* Whose number it is, when it went through /scale. */
+static void who_scaled_is_known(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *kind, *sub, *part, *key;
+		bool known;
+	} cases[] = {
+		{ "StarRocksCluster", "scale", "f:starRocksCnSpec", "n/c", true },
+		{ "StarRocksCluster", "scale", "f:template", "n/c", false },
+		{ "StarRocksCluster", "status", "f:starRocksCnSpec", "n/c", false },
+		{ "StarRocksWarehouse", "scale", "f:template", "n/c-warehouse", true },
+		{ "StarRocksWarehouse", "scale", "f:starRocksCnSpec", "n/c-warehouse", false },
+		{ "StarRocksWarehouse", "", "f:template", "n/c-warehouse", false },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_(observe_store_freep) struct observe_store *s =
+			observe_store_new(ignore, NULL);
+		_cleanup_json_ json_t *o = json_pack(
+			"{s:s, s:{s:s, s:s, s:s, s:[{s:s, s:s, s:{s:{s:{s:{}}}}}]}}", "kind",
+			cases[i].kind, "metadata", "name", "c", "namespace", "n", "resourceVersion",
+			"7", "managedFields", "manager", "me", "subresource", cases[i].sub,
+			"fieldsV1", "f:spec", cases[i].part, "f:replicas");
+		observe_store_event(s, 0, KUBE_PUT, o);
+		_cleanup_json_ json_t *w = observe_store_world(s, cases[i].key);
+		const char *by = data_get_str(w, "cr.metadata.roostScaledBy");
+		if ((by != NULL) != cases[i].known)
+			fail_msg("case %zu: %s", i, by ? by : "nobody");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -195,6 +232,7 @@ int main(void)
 		cmocka_unit_test(a_new_wish_is_told_and_an_old_one_refreshed),
 		cmocka_unit_test(news_is_what_a_step_reads),
 		cmocka_unit_test(a_digest_tells_of_every_change),
+		cmocka_unit_test(who_scaled_is_known),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
