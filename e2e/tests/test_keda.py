@@ -95,6 +95,43 @@ def test_a_step_is_pinned_in_its_direction_and_let_go(bare, tmp_path):
         assert replicas(bare, namespace) == 11, "503 changes nothing"
 
 
+def test_a_warehouse_has_a_scaled_object_of_its_own(bare, tmp_path):
+    """On its own /scale, with a Secret that goes when it goes; its cluster has none."""
+    go_modules.install(bare, go_modules.keda_crds())
+    namespace = bare.new_namespace()
+    (tmp_path / "token").write_text("stub-token\n")
+    labels = {"app.kubernetes.io/component": "cn", "app.starrocks.ownerreference/name": "w-warehouse-cn"}
+    with StubScaler(3) as scaler, operators(bare, namespace, tmp_path) as start:
+        bare.apply([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fe-conf"}, "data": {"fe.conf": "run_mode = shared_data\n"}},
+                    {"apiVersion": "starrocks.com/v1", "kind": "StarRocksCluster", "metadata": {"name": "c"}, "spec": {
+                        "starRocksFeSpec": part(configMapInfo={"configMapName": "fe-conf", "resolveKey": "fe.conf"})}},
+                    {"apiVersion": "starrocks.com/v1", "kind": "StarRocksWarehouse", "metadata": {"name": "w"}, "spec": {
+                        "starRocksCluster": "c", "template": {"image": "none", "replicas": 1, "roostAutoscaling": {"maxReplicas": 5}}}}], namespace)
+        uid = bare.get("-n", namespace, "starrockswarehouses", "w")["metadata"]["uid"]
+        # Its nodes are there already, as after an operator's restart: no FE answers here.
+        bare.apply([{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {
+            "name": "w-warehouse-cn", "labels": {"app.kubernetes.io/component": "cn", "app.starrocks.ownerreference/name": "w-warehouse"},
+            "ownerReferences": [{"apiVersion": "starrocks.com/v1", "kind": "StarRocksWarehouse", "name": "w", "uid": uid}]},
+            "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": {
+                "metadata": {"labels": labels}, "spec": {"containers": [{"name": "cn", "image": "none"}]}}}}], namespace)
+        start(f"--scaler-url={scaler.url}", f"--scaler-token-file={tmp_path}/token")
+        wait_until("the FE's pod", lambda: bare.kubectl("-n", namespace, "get", "pod", "c-fe-0", check=False), 60)
+        bare.set_status(namespace, "pod", "c-fe-0", {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]})
+        text = wait_until("a ScaledObject", lambda: bare.kubectl("-n", namespace, "get", "scaledobject", "w-warehouse-cn", "-o", "json",
+                                                                check=False), 60)
+        spec = json.loads(text)["spec"]
+        assert spec["scaleTargetRef"] == {"apiVersion": "starrocks.com/v1", "kind": "StarRocksWarehouse", "name": "w"}
+        path = f"/v1/namespaces/{namespace}/clusters/w-warehouse/pools/cn"
+        assert spec["triggers"][0]["metadata"]["url"] == scaler.url + path and path in scaler.asked
+        auth = bare.get("-n", namespace, "triggerauthentication", spec["triggers"][0]["authenticationRef"]["name"])
+        secret = bare.get("-n", namespace, "secret", auth["spec"]["secretTargetRef"][0]["name"])
+        assert secret["data"]["token"] == "c3R1Yi10b2tlbg=="
+        assert [(o["kind"], o["name"], o["uid"]) for o in secret["metadata"]["ownerReferences"]] == [("StarRocksWarehouse", "w", uid)]
+        wait_until("the fast path patches its /scale", lambda: bare.get(
+            "-n", namespace, "starrockswarehouses", "w")["spec"]["template"]["replicas"] == 3, 30)
+        assert len(bare.get("-n", namespace, "scaledobject")["items"]) == 1
+
+
 # ---- KEDA and the HPA at work ----
 @pytest.fixture(scope="module", params=[False, True], ids=["without-tolerance", "with-tolerance"])
 def keda(request):

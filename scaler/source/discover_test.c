@@ -211,6 +211,17 @@ static void secrets_are_read_by_name(struct source *source)
 	assert_int_equal(atomic_load(&roots_asked), 0);
 }
 
+static char *kubeconfig_of(int port)
+{
+	return xasprintf(
+		"{\"current-context\":\"x\",\"contexts\":[{\"name\":\"x\",\"context\":{\"cluster\":"
+		"\"c\","
+		"\"user\":\"u\"}}],\"clusters\":[{\"name\":\"c\",\"cluster\":{\"server\":"
+		"\"http://"
+		"127.0.0.1:%d\"}}],\"users\":[{\"name\":\"u\",\"user\":{\"token\":\"t\"}}]}",
+		port);
+}
+
 static void pools_follow_the_clusters(void **state)
 {
 	(void)state;
@@ -248,13 +259,7 @@ static void pools_follow_the_clusters(void **state)
 	struct err err = ERR_INIT;
 	seen = map_new(NULL);
 	assert_int_equal(http_server_start(&sc, &api, NULL), 0);
-	autofree char *text = xasprintf(
-		"{\"current-context\":\"x\",\"contexts\":[{\"name\":\"x\",\"context\":{\"cluster\":"
-		"\"c\","
-		"\"user\":\"u\"}}],\"clusters\":[{\"name\":\"c\",\"cluster\":{\"server\":"
-		"\"http://"
-		"127.0.0.1:%d\"}}],\"users\":[{\"name\":\"u\",\"user\":{\"token\":\"t\"}}]}",
-		http_server_port(api));
+	autofree char *text = kubeconfig_of(http_server_port(api));
 	if (kube_config_parse(str_of(text), ".", &kube, &err) < 0)
 		fail_msg("%s", err.msg);
 	struct source_events events = { on_target, on_gone, on_snapshot, on_failure, NULL };
@@ -283,12 +288,55 @@ static void pools_follow_the_clusters(void **state)
 	map_free(seen);
 }
 
+/* Where the kind is not installed, the clusters are all there is, and all of it is known. */
+static void without_warehouses_there_are_clusters(void **state)
+{
+	(void)state;
+	static const struct http_route routes[] = {
+		{ .method = "GET",
+		  .path = "/apis/starrocks.com/v1/namespaces/ns/starrocksclusters",
+		  .handler = clusters },
+		{ .method = "GET", .path = "/api/v1/namespaces/ns/secrets/*", .handler = secret },
+	};
+	struct http_server_config sc = { .listen = "127.0.0.1:0",
+		                         .routes = routes,
+		                         .n_routes = ARRAY_LEN(routes) };
+	struct http_server *api = NULL;
+	_cleanup_(kube_config_freep) struct kube_config *kube = NULL;
+	struct source *source = NULL;
+	struct source_discover *d = NULL;
+	struct err err = ERR_INIT;
+	seen = map_new(NULL);
+	atomic_store(&complete, 0);
+	assert_int_equal(http_server_start(&sc, &api, NULL), 0);
+	autofree char *text = kubeconfig_of(http_server_port(api));
+	if (kube_config_parse(str_of(text), ".", &kube, &err) < 0)
+		fail_msg("%s", err.msg);
+	struct source_events events = { on_target, on_gone, on_snapshot, on_failure, NULL };
+	assert_int_equal(source_start(&events, NULL, &source, NULL), 0);
+	struct source_discover_config dc = {
+		.kube = kube, .namespaces = "ns", .source = source, .on_complete = on_complete
+	};
+	assert_int_equal(source_discover_start(&dc, &d, NULL), 0);
+	wait_max("ns/c/cn", 5);
+	struct deadline by = deadline_in(30000);
+	while (!atomic_load(&complete) && !deadline_passed(by))
+		clock_sleep_ms(10);
+	assert_int_equal(atomic_load(&complete), 1);
+	assert_int_equal(max_of("ns/w-warehouse/cn"), -1);
+	source_discover_stop(d);
+	source_stop(source);
+	http_server_stop(api, 0);
+	map_free(seen);
+}
+
 int main(void)
 {
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* Threads are started by what is tested: pthread_create is in there. */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pools_follow_the_clusters),
+		cmocka_unit_test(without_warehouses_there_are_clusters),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
