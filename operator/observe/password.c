@@ -99,7 +99,9 @@ int observe_open_as(struct ask *a, const char *user, const char *password, struc
 {
 	const char *ca_secret = data_get_str(a->target, "tls.ca");
 	const char *name = data_get_str(a->target, "tls.name");
-	autofree char *ca = ca_secret ? observe_secret(a, ca_secret, "ca.crt") : NULL;
+	struct err why = ERR_INIT;
+	_cleanup_json_ json_t *secret = ca_secret ? read_secret(a, ca_secret, &why) : NULL;
+	autofree char *ca = observe_secret_key(secret, "ca.crt");
 	struct mysqlc_address address = { .host = ca_secret ? name
 		                                            : data_get_str(a->target, "host"),
 		                          .port = (int)data_get_int(a->target, "query_port", 9030),
@@ -107,9 +109,14 @@ int observe_open_as(struct ask *a, const char *user, const char *password, struc
 		                          .password = password,
 		                          .tls_ca = ca };
 	/* Read each time: a new CA counts from the next connection on. Never in the clear instead. */
-	int rc = ca_secret && (!ca || !*ca)
-	                 ? err_set(err, -EKEYREJECTED, "Secret %s has no ca.crt", ca_secret)
-	                 : mysqlc_open(&address, a->by, ret, err);
+	int rc = 0;
+	if (ca_secret && !secret)
+		rc = err_set(err, -EKEYREJECTED, "spec.tls: Secret %s cannot be read: %s",
+		             ca_secret, why.msg);
+	else if (ca_secret && (!ca || !*ca))
+		rc = err_set(err, -EKEYREJECTED, "spec.tls: Secret %s has no ca.crt", ca_secret);
+	else
+		rc = mysqlc_open(&address, a->by, ret, err);
 	if (rc == -EKEYREJECTED) {
 		json_object_set_new(a->answer, "tls_refused", json_true());
 		err_wrap(err, "TLS to the FE, whose certificate must be for %s", name);

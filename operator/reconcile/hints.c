@@ -34,8 +34,13 @@ void reconcile_ignored(struct step *s)
 {
 	const struct model_part *p = &s->m->part[MODEL_CN];
 	/* Once for what is new of the CR. */
-	if (!p->present ||
-	    data_get_int(s->m->cr, "status.observedGeneration", -1) >= s->m->generation)
+	if (data_get_int(s->m->cr, "status.observedGeneration", -1) >= s->m->generation)
+		return;
+	if (data_get_bool(s->m->cr, "spec.disasterRecovery.enabled", false) && !s->m->dr.enabled)
+		reconcile_event(s, "Warning", "FieldIgnored",
+		                "spec.disasterRecovery has no effect: it needs run_mode = "
+		                "shared_data in the FE's configuration");
+	if (!p->present)
 		return;
 	if (is(p->spec, "podManagementPolicy", "OrderedReady"))
 		ignored(s, "podManagementPolicy: OrderedReady", "which start all at once");

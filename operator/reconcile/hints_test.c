@@ -49,6 +49,19 @@ static void fields_without_effect_are_named_once(void **state)
 	}
 }
 
+static void a_recovery_that_cannot_be_is_named(void **state)
+{
+	(void)state;
+	_cleanup_json_ json_t *w = settled(1, 0);
+	data_set(w, "cr.spec.disasterRecovery",
+	         json_pack("{s:b, s:i}", "enabled", 1, "generation", 1));
+	_cleanup_json_ json_t *plan = plan_of(w);
+	assert_non_null(event_saying(plan, "spec.disasterRecovery has no effect"));
+	data_set(w, "conf", json_pack("{s:s}", "fe", "run_mode = shared_data\n"));
+	_cleanup_json_ json_t *fine = plan_of(w);
+	assert_null(event_saying(fine, "has no effect"));
+}
+
 static void a_silent_fe_is_told_with_its_reason(void **state)
 {
 	(void)state;
@@ -70,6 +83,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fields_without_effect_are_named_once),
+		cmocka_unit_test(a_recovery_that_cannot_be_is_named),
 		cmocka_unit_test(a_silent_fe_is_told_with_its_reason),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -174,7 +174,7 @@ int render_object(const struct model_cluster *m, enum render_object what,
 	enum model_role role = render_object_role(what);
 	json_t *part = NULL;
 	int rc = 0;
-	_cleanup_json_ json_t *ctx = context_of(m);
+	_cleanup_json_ json_t *ctx = context_of(m), *object = NULL;
 	if (is_set(what)) {
 		json_object_set_new(ctx, "replicas", json_integer(values->replicas));
 		rc = render_pod(m, role, options, &part, err);
@@ -195,7 +195,11 @@ int render_object(const struct model_cluster *m, enum render_object what,
 			json_object_set_new(ctx, "service", part);
 	}
 	if (rc == 0)
-		rc = render_expand(render_template_of(what), ctx, ret, err);
+		rc = render_expand(render_template_of(what), ctx, &object, err);
+	if (rc == 0)
+		rc = render_check_lists(object, err);
+	if (rc == 0)
+		*ret = TAKE_PTR(object);
 	if (rc < 0) {
 		autofree char *name = render_object_name(m->name, what);
 		return err_wrap(err, "%s %s", render_object_kind(what)->kind, name);

@@ -102,6 +102,8 @@ json_t *render_probe(int64_t seconds, int threshold, const char *path, int port)
 /* {volumes, mounts, claims} */
 int render_volumes(const struct model_cluster *m, enum model_role role,
                    const struct render_options *options, json_t *pod, struct err *err);
+/* -EINVAL when entries of a list that the server tells apart by a key have the same one (lists.c). */
+int render_check_lists(const json_t *object, struct err *err);
 /* name-NNNN, from upstream's hash of the mount. */
 char *render_volume_name(const char *name, const char *mount, const char *sub, bool hash);
 

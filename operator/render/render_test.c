@@ -384,6 +384,71 @@ static void what_only_load_balancers_have_is_left_out(void **state)
 	}
 }
 
+/* Server-side apply answers 500 to them. */
+static void the_same_key_twice_is_named(void **state)
+{
+	(void)state;
+	static const struct {
+		enum render_object what;
+		const char *field, *value, *conf, *says; /* says NULL: fine */
+	} cases[] = {
+		{ RENDER_FE_SET, "sidecars", "[{\"name\":\"fe\",\"image\":\"x\"}]", "",
+		  "name \"fe\": see sidecars" },
+		{ RENDER_FE_SET, "sidecars", "[{\"name\":\"a\"},{\"name\":\"a\"}]", "",
+		  "sidecars" },
+		{ RENDER_FE_SET, "sidecars",
+		  "[{\"name\":\"a\",\"env\":[{\"name\":\"E\"},{\"name\":\"E\"}]}]", "",
+		  "container a: two entries have the name \"E\"" },
+		{ RENDER_FE_SET, "sidecars", "[{\"name\":\"a\"},{\"name\":\"b\"}]", "", NULL },
+		{ RENDER_FE_SET, "initContainers", "[{\"name\":\"a\"},{\"name\":\"a\"}]", "",
+		  "initContainers" },
+		{ RENDER_FE_SET, "hostAliases", "[{\"ip\":\"1.2.3.4\"},{\"ip\":\"1.2.3.4\"}]", "",
+		  "hostAliases" },
+		{ RENDER_FE_SET, "topologySpreadConstraints",
+		  "[{\"topologyKey\":\"z\",\"whenUnsatisfiable\":\"DoNotSchedule\"},"
+		  "{\"topologyKey\":\"z\",\"whenUnsatisfiable\":\"ScheduleAnyway\"}]",
+		  "", NULL },
+		{ RENDER_FE_SET, "sidecars", "[]", "http_port = 9030\n",
+		  "ports of the configuration" },
+		{ RENDER_FE_SERVICE, "service", "{\"ports\":[{\"name\":\"http\",\"port\":9030}]}",
+		  "", "service.ports" },
+		{ RENDER_FE_SERVICE, "service", "{\"ports\":[{\"name\":\"http\",\"port\":80}]}", "",
+		  NULL },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *cr =
+			json_pack("{s:{s:s,s:s,s:s}, s:{s:{s:s, s:o}}}", "metadata", "name", "c",
+		                  "namespace", "n", "uid", "u", "spec", "starRocksFeSpec", "image",
+		                  "i", cases[i].field, json_loads(cases[i].value, 0, NULL));
+		_cleanup_(model_cluster_freep) struct model_cluster *m = NULL;
+		struct render_options options = { .volume_hash = true };
+		struct render_values values = { .replicas = 1 };
+		_cleanup_json_ json_t *got = NULL;
+		struct err err = ERR_INIT;
+		assert_int_equal(model_cluster_decode(cr, &m, &err), 0);
+		model_set_conf(m, MODEL_FE, str_of(cases[i].conf));
+		int rc = render_object(m, cases[i].what, &values, &options, &got, &err);
+		if ((rc < 0) != (cases[i].says != NULL) ||
+		    (cases[i].says && !strstr(err.msg, cases[i].says)))
+			fail_msg("case %zu: %s", i, rc < 0 ? err.msg : "taken");
+	}
+}
+
+static void many_entries_are_compared_as_well(void **state)
+{
+	(void)state;
+	for (int twice = 0; twice < 2; twice++) {
+		_cleanup_json_ json_t *o = json_pack("{s:{s:[]}}", "spec", "ports");
+		struct err err = ERR_INIT;
+		for (int i = 0; i < 100; i++)
+			json_array_append_new(data_get(o, "spec.ports"),
+			                      json_pack("{s:i, s:s}", "port",
+			                                twice && i == 99 ? 7 : i, "protocol",
+			                                "TCP"));
+		assert_int_equal(render_check_lists(o, &err), twice ? -EINVAL : 0);
+	}
+}
+
 static int setup(void **state)
 {
 	struct err err = ERR_INIT;
@@ -403,6 +468,8 @@ int main(void)
 		cmocka_unit_test(volume_names_are_upstreams),
 		cmocka_unit_test(stop_command_follows_the_tag),
 		cmocka_unit_test(duplicates_are_refused),
+		cmocka_unit_test(the_same_key_twice_is_named),
+		cmocka_unit_test(many_entries_are_compared_as_well),
 		cmocka_unit_test(what_only_load_balancers_have_is_left_out),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);
