@@ -65,9 +65,9 @@ def test_only_a_certificate_that_holds_is_talked_to(w, tmp_path):
     w.create(fe=(1, {}), be=(1, {}))
     w.hosts.write_text(f"127.0.0.1 localhost\n{w.double.server.getsockname()[0]} {name}\n")
     # No Secret, then an FE that speaks in the clear only.
-    assert "ca.crt" in w.degraded("TlsRefused", 90)
+    assert "spec.tls: Secret fe-tls cannot be read" in w.degraded("TlsRefused", 90)
     put(w, ours["ca"])
-    wait_until("the clear is refused", lambda: "ca.crt" not in w.condition("Degraded").get("message", "ca.crt"), 90)
+    wait_until("the clear is refused", lambda: "spec.tls" not in w.condition("Degraded").get("message", "spec.tls"), 90)
     assert w.condition("Degraded")["reason"] == "TlsRefused" and silent(w)
     for served, ca, reason in ((ours["expired"], ours["ca"], "expired"), (other["good"], ours["ca"], "signature|issuer|self"),
                                (wrong["good"], wrong["ca"], "name|validation")):

@@ -119,7 +119,8 @@ int observe_open_as(struct ask *a, const char *user, const char *password, struc
 		rc = mysqlc_open(&address, a->by, ret, err);
 	if (rc == -EKEYREJECTED) {
 		json_object_set_new(a->answer, "tls_refused", json_true());
-		err_wrap(err, "TLS to the FE, whose certificate must be for %s", name);
+		if (ca && *ca)
+			err_wrap(err, "TLS to the FE, whose certificate must be for %s", name);
 	}
 	return rc;
 }
