@@ -88,6 +88,7 @@ static void usage(FILE *to)
 	      "karpenter.sh/nodepool (none)\n"
 	      "  --zap-…                         upstream's, of its log: taken and without "
 	      "effect (see ROOST_LOG)\n"
+	      "ROOST_RECORD=DIR in the environment: each cluster's last state, for replay\n"
 	      "replay and release take --kubeconfig, --dns-domain-suffix and "
 	      "--volume-name-with-hash after what they are given\n",
 	      to);

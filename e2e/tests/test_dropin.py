@@ -27,6 +27,25 @@ def test_upstreams_arguments_are_taken(plane, plane_namespace, start):
     assert lease["spec"]["holderIdentity"].startswith("operator-")
 
 
+def test_what_was_recorded_is_replayed(plane, plane_namespace, start, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROOST_RECORD", str(tmp_path))
+    start()
+    plane.apply([cr(plane_namespace, starRocksFeSpec=part(3))])
+    wait_until("it is served", lambda: condition(plane, plane_namespace, "Progressing"), 60)
+    file = tmp_path / f"{plane_namespace}.c.json"
+    wait_until("its state is kept", lambda: file.exists() and json.loads(file.read_text())["objects"], 30)
+    kept = tmp_path / "kept.json"
+    kept.write_bytes(file.read_bytes())
+    first, second = (run(OPERATOR, "replay", kept).stdout for _ in range(2))
+    assert first == second and json.loads(first)["status"]["observedGeneration"] == 1
+    assert file.stat().st_mode & 0o777 == 0o600
+    # What was there is not made again; what was not, is.
+    world = json.loads(kept.read_text())
+    world["objects"] = {}
+    kept.write_text(json.dumps(world))
+    assert "StatefulSet" in [w["kind"] for w in json.loads(run(OPERATOR, "replay", kept).stdout)["writes"]]
+
+
 @pytest.mark.parametrize("flags, says", [
     (["--leader-elect=perhaps"], "--leader-elect is \"perhaps\"; it must be true or false"),
     (["--watch-idle-seconds=0"], "must be 1 to 3600"),

@@ -78,6 +78,8 @@ int reconcile_create_scaler_secret(struct worker *w, struct record *rec, const s
 json_t *reconcile_sql_user_target(const struct model_cluster *m);
 int reconcile_create_sql_secret(struct worker *w, const struct kube_ref *ref, const json_t *world,
                                 struct err *err);
+/* Into a file, when ROOST_RECORD asks for it (record.c). */
+void reconcile_record(const json_t *world);
 /* The verbs scale, grow and orphan (acts.c). */
 int reconcile_act(struct worker *w, struct record *rec, const struct kube_ref *ref,
                   const json_t *write, struct err *err);

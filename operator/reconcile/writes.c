@@ -351,6 +351,7 @@ int reconcile_write_all(struct worker *w, struct record *rec, const json_t *worl
 	size_t i;
 	const json_t *write;
 	int ret = 0;
+	reconcile_record(world);
 	json_decref(rec->problem);
 	rec->problem = NULL;
 	json_array_foreach(json_object_get(plan, "writes"), i, write)
