@@ -24,6 +24,7 @@ struct question {
 	const struct kube_kind *kind;
 	char *ns, *name, *version, *url;
 	char *key; /* in the store */
+	char *of;  /* a warehouse's cluster, "namespace/name"; else NULL */
 	int64_t min, max, replicas;
 	bool has_status, be;
 	struct http_reply reply;
@@ -34,15 +35,27 @@ typedef VEC(struct question) questions_t;
 struct collect {
 	const struct observe_scale_config *config;
 	questions_t list;
+	VEC(char *) resting; /* clusters at rest, "namespace/name" */
 };
 
 /* ---- what to ask ---- */
-/* A cluster that sleeps or is paused is scaled by nobody. */
+/* A cluster that sleeps, is paused or was given back is scaled by nobody, nor are its warehouses. */
 static bool at_rest(const json_t *cr)
 {
 	const char *paused = data_get_str(cr, "metadata.annotations.roost\\.io/paused");
+	const char *released = data_get_str(cr, "metadata.annotations.roost\\.io/released");
 	return data_get_bool(cr, "spec.hibernate", false) ||
-	       (paused && strcmp(paused, "true") == 0);
+	       (paused && strcmp(paused, "true") == 0) ||
+	       (released && strcmp(released, "true") == 0);
+}
+
+static char *cluster_of(const json_t *cr)
+{
+	const char *ns = NULL, *name = NULL;
+	if (!model_is_warehouse(cr))
+		return NULL;
+	name = model_warehouse_cluster(cr, &ns);
+	return xasprintf("%s/%s", ns ? ns : "", name ? name : "");
 }
 
 /* as: the name that the scaler and the store know it by. */
@@ -61,6 +74,7 @@ static void collect_one(struct collect *c, const json_t *cr, const json_t *spec,
 	vec_push(&c->list,
 	         (struct question){ .kind = house ? &KUBE_WAREHOUSE : &KUBE_CLUSTER,
 	                            .key = xasprintf("%s/%s", ns, as),
+	                            .of = cluster_of(cr),
 	                            .ns = xstrdup(ns),
 	                            .name = xstrdup(name),
 	                            .version = xstrdup(version),
@@ -78,7 +92,11 @@ static void collect_one(struct collect *c, const json_t *cr, const json_t *spec,
 
 static void collect(void *arg, const json_t *cr)
 {
+	struct collect *c = arg;
 	const char *name = data_get_str(cr, "metadata.name");
+	const char *ns = data_get_str(cr, "metadata.namespace");
+	if (ns && name && !model_is_warehouse(cr) && at_rest(cr))
+		vec_push(&c->resting, xasprintf("%s/%s", ns, name));
 	if (model_is_warehouse(cr)) {
 		autofree char *as = xasprintf("%s-warehouse", name ? name : "");
 		collect_one(arg, cr, data_get(cr, "spec.template"), as, false);
@@ -88,17 +106,42 @@ static void collect(void *arg, const json_t *cr)
 	collect_one(arg, cr, data_get(cr, "spec.starRocksBeSpec"), name, true);
 }
 
+static void question_free(struct question *q)
+{
+	free(q->ns);
+	free(q->name);
+	free(q->version);
+	free(q->url);
+	free(q->key);
+	free(q->of);
+	http_reply_free(&q->reply);
+}
+
 static void questions_free(questions_t *q)
 {
-	for (size_t i = 0; i < q->n; i++) {
-		free(q->v[i].ns);
-		free(q->v[i].name);
-		free(q->v[i].version);
-		free(q->v[i].url);
-		free(q->v[i].key);
-		http_reply_free(&q->v[i].reply);
-	}
+	for (size_t i = 0; i < q->n; i++)
+		question_free(&q->v[i]);
 	vec_free(q);
+}
+
+/* CRs come in no order, so that this is known at the end only. */
+static void leave_resting(struct collect *c)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < c->list.n; i++) {
+		struct question *q = &c->list.v[i];
+		bool rests = false;
+		for (size_t j = 0; q->of && !rests && j < c->resting.n; j++)
+			rests = strcmp(q->of, c->resting.v[j]) == 0;
+		if (rests)
+			question_free(q);
+		else
+			c->list.v[kept++] = *q;
+	}
+	c->list.n = kept;
+	for (size_t j = 0; j < c->resting.n; j++)
+		free(c->resting.v[j]);
+	vec_free(&c->resting);
 }
 
 /* ---- what was answered ---- */
@@ -185,6 +228,7 @@ static void round_of(struct observe_scale *s, struct kube_client *kube, struct h
 	struct deadline by = deadline_in(ANSWER_MS);
 	struct err err = ERR_INIT;
 	observe_store_each(s->config.store, collect, &c);
+	leave_resting(&c);
 	char *token = c.list.n ? token_of(s) : NULL;
 	struct http_call *calls = xcalloc(c.list.n + 1, sizeof(*calls));
 	for (size_t i = 0; i < c.list.n; i++) {
