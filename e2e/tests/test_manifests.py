@@ -196,11 +196,37 @@ def test_judge_refuses_what_is_wrong(judge):
             accepted(judge, [{**pool, "spec": {**pool["spec"], **change}}])
 
 
+# Where /scale writes, by the CRDs.
+POINTERS = {"StarRocksCluster": ["/spec/starRocksCnSpec/replicas"], "StarRocksWarehouse": ["/spec/template/replicas"]}
+
+
+def test_the_pointers_are_where_scale_writes():
+    for path in (REPO / "crds").glob("*.yaml"):
+        crd = yaml.safe_load(path.read_text())
+        for version in crd["spec"]["versions"]:
+            assert POINTERS[crd["spec"]["names"]["kind"]] == [version["subresources"]["scale"]["specReplicasPath"].replace(".", "/")]
+
+
+@pytest.mark.parametrize("kind,spec", [
+    ("StarRocksCluster", {"starRocksFeSpec": {"image": "i", "replicas": 1}, "starRocksCnSpec": {"image": "i", "roostAutoscaling": {"maxReplicas": 9}}}),
+    ("StarRocksWarehouse", {"starRocksCluster": "c", "template": {"image": "i", "roostAutoscaling": {"maxReplicas": 9}}})])
+def test_what_git_leaves_out_stays_the_scalers(judge, kind, spec):
+    """As Argo CD and Flux apply it, again and again, by force."""
+    namespace = judge.new_namespace()
+    doc = json.dumps({"apiVersion": "starrocks.com/v1", "kind": kind, "metadata": {"name": "c", "namespace": namespace}, "spec": spec})
+    for wanted in (None, 7, 2):
+        if wanted:
+            judge.kubectl("-n", namespace, "scale", kind.lower(), "c", f"--replicas={wanted}")
+        judge.kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=argocd-controller", "-f", "-", stdin=doc)
+        if wanted:
+            at = "{." + POINTERS[kind][0].strip("/").replace("/", ".") + "}"
+            assert judge.kubectl("-n", namespace, "get", kind.lower(), "c", "-o", f"jsonpath={at}") == str(wanted)
+
+
 def test_gitops_leaves_the_number_of_compute_nodes_alone(plane):
     argo = docs_of("gitops/argocd/application.yaml")
     analytics = named(argo, "Application", "analytics")["spec"]
-    ignored = next(i for i in analytics["ignoreDifferences"] if i["kind"] == "StarRocksCluster")
-    assert ignored["jsonPointers"] == ["/spec/starRocksCnSpec/replicas"]
+    assert {i["kind"]: i["jsonPointers"] for i in analytics["ignoreDifferences"]} == POINTERS
     assert {"ServerSideApply=true", "RespectIgnoreDifferences=true"} <= set(analytics["syncPolicy"]["syncOptions"])
     release = named(docs_of("gitops/flux/roost.yaml"), "HelmRelease", "roost")["spec"]
     assert release["driftDetection"]["ignore"][0]["paths"] == ["/spec/starRocksCnSpec/replicas"]
