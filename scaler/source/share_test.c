@@ -165,6 +165,75 @@ static void one_call_serves_all_pools_of_an_fe(void **state)
 	http_server_stop(fe, 0);
 }
 
+static void answer_at_once(void *arg, struct http_req *r)
+{
+	(void)arg;
+	http_answer_json(r, 200,
+	                 "{\"v\":1,\"ts\":1,\"epoch\":5,\"pending\":7,\"oldest_wait_s\":1,"
+	                 "\"required_slots\":9,\"running\":2,\"nodes\":[" NODE(
+				 "cn") "],\"service_time_s\":{\"p50\":1,\"p95\":2}}");
+}
+
+enum { MANY_FES = SOURCE_POLLER_FES + 100 };
+static atomic_int known_of[MANY_FES];
+
+static void count_each(void *arg, const char *key, const struct source_snapshot *s)
+{
+	(void)arg;
+	const char *number = key + strlen("ns/c");
+	uint64_t i = MANY_FES;
+	assert_int_equal(str_to_u64((struct str){ number, strcspn(number, "/") }, &i), 0);
+	assert_true(i < MANY_FES);
+	assert_int_equal(s->pending, 7);
+	atomic_fetch_add(&known_of[i], 1);
+}
+
+/* Two threads ask; FEs that leave take nobody along, and those that come fill the gaps. */
+static void thousands_of_fes_are_shared_out(void **state)
+{
+	(void)state;
+	static const struct http_route routes[] = {
+		{ .method = "GET", .path = "/api/roost/load", .handler = answer_at_once },
+	};
+	struct http_server_config sc = {
+		.listen = "127.0.0.1:0", .routes = routes, .n_routes = 1, .limits = { .threads = 2 }
+	};
+	struct source_events events = { on_target, on_gone, count_each, on_failure, NULL };
+	struct http_server *fe = NULL;
+	struct source *s = NULL;
+	assert_int_equal(http_server_start(&sc, &fe, NULL), 0);
+	assert_int_equal(source_start(&events, NULL, &s, NULL), 0);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < MANY_FES; i++) {
+			char ns[] = "ns", cn[] = "cn", name[16];
+			(void)snprintf(name, sizeof(name), "c%d", i);
+			autofree char *url = xasprintf("http://127.0.0.1:%d/api/roost/load?%d",
+			                               http_server_port(fe), i);
+			struct source_target t = { .ns = ns,
+				                   .cluster = name,
+				                   .pool = cn,
+				                   .url = url,
+				                   .limits = { .max = 9 } };
+			source_put(s, &t);
+		}
+		for (int i = 0; i < MANY_FES; i++)
+			atomic_store(&known_of[i], 0);
+		for (int i = 0; i < MANY_FES; i++)
+			wait_for(&known_of[i], 1);
+		for (int i = 0; i < MANY_FES; i++) {
+			autofree char *key = xasprintf("ns/c%d/cn", i);
+			if (i % 7)
+				source_remove(s, key);
+		}
+		for (int i = 0; i < MANY_FES; i++)
+			atomic_store(&known_of[i], 0);
+		for (int i = 0; i < MANY_FES; i += 7)
+			wait_for(&known_of[i], 2);
+	}
+	source_stop(s);
+	http_server_stop(fe, 0);
+}
+
 static bool on_statement(void *arg, int fd, const char *sql)
 {
 	(void)arg;
@@ -337,6 +406,7 @@ int main(void)
 	/* Threads are started by what is tested: pthread_create is in there. */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_call_serves_all_pools_of_an_fe),
+		cmocka_unit_test(thousands_of_fes_are_shared_out),
 		cmocka_unit_test(a_password_comes_later_and_is_not_tried_again_and_again),
 		cmocka_unit_test(a_plain_password_that_changes_is_tried),
 		cmocka_unit_test(without_a_ca_nobody_is_asked),

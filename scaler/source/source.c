@@ -2,18 +2,8 @@
 
 #include <errno.h>
 
-#include "lib/base/clock.h"
-#include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "scaler/source/source_priv.h"
-
-enum {
-	TOKEN_MAX = 4096,
-	TOKEN_REREAD_MS = 10000,
-	SCAN_MIN_MS = 10,
-	SCAN_MAX_MS = 100,
-	CHUNK_BYTES = 2048
-};
 
 char *source_key(const char *ns, const char *cluster, const char *pool)
 {
@@ -50,16 +40,6 @@ static void copy_names(const struct source_target *t, struct entry *e)
 	e->role = t->role;
 }
 
-static void call_free(struct call *c)
-{
-	if (!c)
-		return;
-	free(c->url);
-	mem_free_secret(c->token);
-	http_reply_free(&c->reply);
-	free(c);
-}
-
 static void entry_free(void *value)
 {
 	struct entry *e = value;
@@ -68,38 +48,7 @@ static void entry_free(void *value)
 	free(e);
 }
 
-static void fe_free(void *value)
-{
-	struct fe *f = value;
-	call_free(f->call);
-	source_login_free(&f->login);
-	mem_free_secret(f->token);
-	vec_free(&f->pools);
-	free(f->token_file);
-	free(f->name);
-	free(f);
-}
-
-/* ---- asking ----------------------------------------------------------------------------------- */
-
-/* A Secret's file may be replaced at any time. */
-static void read_token(struct fe *f, int64_t now)
-{
-	if (!f->token_file || (f->token && now - f->token_read_ms < TOKEN_REREAD_MS))
-		return;
-	_cleanup_buf_ struct buf text = BUF_INIT(TOKEN_MAX);
-	struct err err = ERR_INIT;
-	f->token_read_ms = now;
-	if (fd_read_file(f->token_file, &text, &err) < 0) {
-		log_warn("fe=%s %s", f->url, err.msg);
-		return;
-	}
-	struct str rest = { buf_cstr(&text), text.len }, line = { "", 0 };
-	(void)str_split(&rest, '\n', &line);
-	mem_free_secret(f->token);
-	f->token = str_dup(str_trim(line));
-	explicit_bzero(text.p, text.len);
-}
+/* ---- what was heard --------------------------------------------------------------------------- */
 
 static void pool_failed(struct source *s, struct entry *e, const struct err *err)
 {
@@ -116,8 +65,7 @@ void source_failed(struct source *s, struct fe *f, const struct err *err)
 		pool_failed(s, f->pools.v[i], err);
 }
 
-/* snap, rc, err: of each kind of node. */
-static void known(struct source *s, struct fe *f, const struct source_load *load)
+void source_known(struct source *s, struct fe *f, const struct source_load *load)
 {
 	f->failed = false;
 	for (size_t i = 0; i < f->pools.n; i++) {
@@ -139,144 +87,6 @@ static void known(struct source *s, struct fe *f, const struct source_load *load
 	}
 }
 
-static void ask(struct source *s, struct fe *f, int64_t now)
-{
-	struct err err = ERR_INIT;
-	struct call *c = xcalloc(1, sizeof(*c));
-	read_token(f, now);
-	c->reply = (struct http_reply)HTTP_REPLY_INIT;
-	c->url = xstrdup(f->url);
-	c->token = f->token && *f->token ? xstrdup(f->token) : NULL;
-	f->next_ms = now + SOURCE_PERIOD_MS;
-	struct http_call call = { .url = c->url,
-		                  .bearer = c->token,
-		                  .by = deadline_in(SOURCE_CALL_MS),
-		                  .body_max = SOURCE_BODY_MAX,
-		                  .chunk = CHUNK_BYTES,
-		                  /* A Service may have led elsewhere while it was young, and a kept
-		                   * connection goes on leading there. */
-		                  .fresh = f->failed,
-		                  .follow_redirects = true };
-	if (http_batch_add(s->batch, &call, &c->reply, f, &err) < 0) {
-		call_free(c);
-		source_failed(s, f, &err);
-		return;
-	}
-	f->call = c;
-	f->busy = true;
-	f->troubled = f->failed;
-	s->in_flight++;
-	s->in_flight_troubled += f->troubled;
-}
-
-/* FEs that do not answer hold their calls for long: they must not take the room of those that do. */
-static bool room_for(const struct source *s, const struct fe *f)
-{
-	return s->in_flight < SOURCE_IN_FLIGHT &&
-	       (!f->failed || s->in_flight_troubled < SOURCE_IN_FLIGHT_TROUBLED);
-}
-
-/* A connection for each FE, since most calls are over at once and the next FE's would push it out. Under the lock. */
-static void keep_connections(struct source *s)
-{
-	size_t n = map_count(s->fes) + SOURCE_IN_FLIGHT;
-	if (n <= s->kept && n + SOURCE_IN_FLIGHT >= s->kept)
-		return;
-	s->kept = n + SOURCE_IN_FLIGHT / 2;
-	http_batch_keep(s->batch, s->kept);
-}
-
-/* Asks every FE that is due and notes when to look again. */
-static void ask_due(struct source *s)
-{
-	int64_t now = clock_mono_ms(), next = now + SCAN_MAX_MS;
-	size_t at = s->scanned;
-	const char *key;
-	void *value;
-	if (now < s->scan_ms)
-		return;
-	(void)pthread_mutex_lock(&s->lock);
-	keep_connections(s);
-	for (size_t seen = 0, n = map_count(s->fes); seen < n; seen++) {
-		size_t here = at;
-		if (!map_next(s->fes, &at, &key, &value)) {
-			at = 0;
-			if (!map_next(s->fes, &at, &key, &value))
-				break;
-		}
-		struct fe *f = value;
-		if (f->login.host)
-			continue;
-		if (!f->busy && now >= f->next_ms && room_for(s, f))
-			ask(s, f, now);
-		if (s->in_flight >= SOURCE_IN_FLIGHT) {
-			s->scanned = here;
-			next = now;
-			break;
-		}
-		if (!f->busy && f->next_ms < next)
-			next = f->next_ms;
-	}
-	(void)pthread_mutex_unlock(&s->lock);
-	s->scan_ms = next < now + SCAN_MIN_MS ? now + SCAN_MIN_MS : next;
-}
-
-static void check_status(struct fe *f, struct err *err)
-{
-	int status = f->call->reply.status;
-	if (status == 401 || status == 403) {
-		f->wanted = f->token_later ? SOURCE_TOKEN : 0;
-		f->token_read_ms = 0;
-	}
-	/* These do not heal within a poll, and asking again would only fill the FE's log. */
-	if (status == 401 || status == 403 || status == 404)
-		f->next_ms = clock_mono_ms() + SOURCE_REFUSED_MS;
-	(void)err_set(err, -EACCES, "%s answered %d", f->call->url, status);
-}
-
-static void forget_retired(struct source *s, struct fe *f)
-{
-	for (size_t i = 0; i < s->retired.n; i++) {
-		if (s->retired.v[i] == f) {
-			s->retired.v[i] = s->retired.v[--s->retired.n];
-			break;
-		}
-	}
-	fe_free(f);
-}
-
-static void completed(struct source *s, const struct http_done *done)
-{
-	struct fe *f = done->tag;
-	struct source_load load;
-	struct err err = done->err;
-	int rc = done->rc;
-	bool answered = rc == 0 && f->call->reply.status == 200;
-	if (answered)
-		rc = source_load_parse(
-			(struct str){ buf_cstr(&f->call->reply.body), f->call->reply.body.len },
-			&load, &err);
-	(void)pthread_mutex_lock(&s->lock);
-	f->busy = false;
-	s->in_flight--;
-	s->in_flight_troubled -= f->troubled;
-	if (f->gone) {
-		forget_retired(s, f);
-		f = NULL;
-	} else if (answered && rc == 0) {
-		known(s, f, &load);
-	} else {
-		if (done->rc == 0 && !answered)
-			check_status(f, &err);
-		source_failed(s, f, &err);
-	}
-	if (f) {
-		call_free(f->call);
-		f->call = NULL;
-	}
-	(void)pthread_mutex_unlock(&s->lock);
-}
-
 /* From the thread of a StarRocks cluster. */
 static void told(void *arg, const struct source_asker *who, int rc, const struct source_load *load,
                  const struct err *err)
@@ -296,32 +106,10 @@ static void told(void *arg, const struct source_asker *who, int rc, const struct
 		if (rc < 0)
 			source_failed(s, f, err);
 		else
-			known(s, f, load);
+			source_known(s, f, load);
 		break;
 	}
 	(void)pthread_mutex_unlock(&s->lock);
-}
-
-static void *poll_all(void *arg)
-{
-	struct source *s = arg;
-	while (!atomic_load(&s->stop)) {
-		struct http_done done;
-		struct err err = ERR_INIT;
-		ask_due(s);
-		int64_t wait = s->scan_ms - clock_mono_ms();
-		wait = wait < 0 ? 0 : wait;
-		int rc = http_batch_next(s->batch, deadline_in(wait), &done, &err);
-		if (rc == 0) {
-			completed(s, &done);
-		} else if (rc == HTTP_BATCH_IDLE) {
-			clock_sleep_ms(wait);
-		} else if (rc < 0) {
-			log_error("%s", err.msg);
-			clock_sleep_ms(SCAN_MAX_MS);
-		}
-	}
-	return NULL;
 }
 
 /* ---- what is asked ---------------------------------------------------------------------------- */
@@ -335,11 +123,11 @@ int source_start(const struct source_events *events, const struct http_tls *tls,
 	s->entries = map_new(NULL);
 	s->fes = map_new(NULL);
 	(void)pthread_mutex_init(&s->lock, NULL);
-	int rc = http_batch_new(tls, &s->batch, err);
-	if (rc == 0 && (errno = pthread_create(&s->thread, NULL, poll_all, s)) != 0)
-		rc = err_errno(err, "cannot start a thread");
+	(void)pthread_mutex_lock(&s->lock);
+	int rc = source_poller_add(s, err);
+	(void)pthread_mutex_unlock(&s->lock);
 	if (rc < 0) {
-		http_batch_free(s->batch);
+		(void)pthread_mutex_destroy(&s->lock);
 		map_free(s->entries);
 		map_free(s->fes);
 		free(s);
@@ -357,11 +145,10 @@ void source_stop(struct source *s)
 	const char *key;
 	void *value;
 	atomic_store(&s->stop, true);
-	(void)pthread_join(s->thread, NULL);
-	http_batch_free(s->batch); /* before the replies that its calls write to */
+	source_pollers_stop(s); /* before the replies that its calls write to */
 	while (map_next(s->fes, &at, &key, &value)) {
 		source_asker_join(((struct fe *)value)->asker);
-		fe_free(value);
+		source_fe_free(value);
 	}
 	at = 0;
 	while (map_next(s->entries, &at, &key, &value))
@@ -372,7 +159,7 @@ void source_stop(struct source *s)
 	map_free(s->entries);
 	map_free(s->fes);
 	while (s->retired.n)
-		fe_free(s->retired.v[--s->retired.n]);
+		source_fe_free(s->retired.v[--s->retired.n]);
 	vec_free(&s->retired);
 	(void)pthread_mutex_destroy(&s->lock);
 	free(s);
@@ -448,6 +235,8 @@ static struct fe *fe_new(struct source *s, char *name /* taken over */, size_t u
 		xcalloc(1, sizeof(f->pools.v[0])); /* most have one pool, and there are thousands */
 	f->pools.cap = 1;
 	map_put(s->fes, name, f);
+	if (!f->login.host)
+		source_poller_join(s, f);
 	return f;
 }
 
@@ -465,11 +254,12 @@ static void leave_fe(struct source *s, struct entry *e)
 	}
 	(void)map_take(s->fes, f->name);
 	source_stop_asker(s, f);
+	source_poller_leave(f);
 	f->gone = true;
 	if (f->busy)
 		vec_push(&s->retired, f);
 	else
-		fe_free(f);
+		source_fe_free(f);
 }
 
 /* One that stands in the target itself: MYSQL_PWD without a Secret. */

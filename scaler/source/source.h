@@ -1,10 +1,10 @@
-/* Keeps one fresh snapshot per cluster (and per warehouse of it, from the same answer): asks each FE's /api/roost/load twice a second; an FE of StarRocks' own, for
- * which the pool has a login, by SQL and /metrics (starrocks.h).
+/* Keeps one fresh snapshot per cluster (and per warehouse of it, from the same answer): asks each FE's /api/roost/load twice a
+ * second; an FE of StarRocks' own, for which the pool has a login, by SQL and /metrics (starrocks.h).
  *
- * One call is in flight per FE, for all its pools, each with a deadline, all side by side on one thread: a cluster whose
- * FE is slow or gone delays no other. An FE that refuses our token or does not know the path is asked less
- * often.
- * Thread: source_put() and the like from any thread; the callbacks run on the source's own thread, one at
+ * One call is in flight per FE, for all its pools, each with a deadline, all side by side on one thread for each
+ * SOURCE_POLLER_FES FEs: a cluster whose FE is slow or gone delays no other. An FE that refuses our token or does not know the
+ * path is asked less often.
+ * Thread: source_put() and the like from any thread; the callbacks run on the source's own threads, one at
  * a time, and must not call back into it. Ownership: targets are copied. */
 #ifndef ROOST_SCALER_SOURCE_SOURCE_H
 #define ROOST_SCALER_SOURCE_SOURCE_H
@@ -21,6 +21,7 @@ enum {
 	SOURCE_REFUSED_MS = 5000,
 	SOURCE_REFUSED_MAX_MS = 60000,
 	SOURCE_CA_EVERY_MS = 60000,    /* a CA that holds is read again */
+	SOURCE_POLLER_FES = 1000,      /* FEs on one thread */
 	SOURCE_IN_FLIGHT = 256,        /* calls at once; the others wait for their turn */
 	SOURCE_IN_FLIGHT_TROUBLED = 64 /* of them to FEs whose last answer was none */
 };

@@ -1,4 +1,4 @@
-/* What source.c and secrets.c share. Private to the room. Thread: under the source's lock, but where it says otherwise. */
+/* What source.c, poll.c and secrets.c share. Private to the room. Thread: under the source's lock, but where it says otherwise. */
 #ifndef ROOST_SCALER_SOURCE_PRIV_H
 #define ROOST_SCALER_SOURCE_PRIV_H
 
@@ -28,7 +28,9 @@ struct fe {
 	bool troubled; /* the call under way counts among those */
 	bool failed;   /* the last answer was none: said in the log once */
 	int64_t next_ms;
-	struct call *call; /* while busy */
+	struct call *call;            /* while busy */
+	struct source_poller *poller; /* who asks it; NULL: its asker */
+	size_t at;                    /* in the poller's table */
 };
 
 struct entry { /* a pool; there are thousands, so what its fe or our listener keeps is not kept again */
@@ -53,19 +55,21 @@ struct source {
 	pthread_mutex_t lock; /* entries, fes and what they hold */
 	struct map *entries, *fes;
 	VEC(struct fe *) retired; /* out of the table, their last call still under way */
-	pthread_t thread;
 	_Atomic bool stop;
-	struct http_batch *batch;
-	int64_t scan_ms; /* when an FE may be due next; the thread's own */
-	int in_flight, in_flight_troubled;
-	size_t kept;    /* connections that the batch was told to keep; the thread's own */
-	size_t scanned; /* where the last scan ended for lack of room, so that all have their turn */
+	VEC(struct source_poller *) pollers; /* one or more */
 	const struct http_tls *tls;
 	VEC(struct source_asker *) leaving; /* stopped, to be joined */
 };
 
 /* Each pool of the FE is told why its load is unknown. */
 void source_failed(struct source *s, struct fe *f, const struct err *err);
+/* Each pool of the FE gets its part. */
+void source_known(struct source *s, struct fe *f, const struct source_load *load);
+void source_fe_free(struct fe *f);
+int source_poller_add(struct source *s, struct err *err);
+void source_poller_join(struct source *s, struct fe *f);
+void source_poller_leave(struct fe *f);
+void source_pollers_stop(struct source *s); /* without the lock */
 void source_start_asker(struct source *s, struct fe *f);
 void source_stop_asker(struct source *s, struct fe *f);
 /* Whether the FE may be asked: what it takes has come. */
