@@ -146,15 +146,17 @@ void source_stop(struct source *s)
 	void *value;
 	atomic_store(&s->stop, true);
 	source_pollers_stop(s); /* before the replies that its calls write to */
-	while (map_next(s->fes, &at, &key, &value)) {
+	/* All, before any FE goes: what an asker tells at the end looks through the table. */
+	while (map_next(s->fes, &at, &key, &value))
 		source_asker_join(((struct fe *)value)->asker);
+	while (s->leaving.n)
+		source_asker_join(s->leaving.v[--s->leaving.n]);
+	at = 0;
+	while (map_next(s->fes, &at, &key, &value))
 		source_fe_free(value);
-	}
 	at = 0;
 	while (map_next(s->entries, &at, &key, &value))
 		entry_free(value);
-	while (s->leaving.n)
-		source_asker_join(s->leaving.v[--s->leaving.n]);
 	vec_free(&s->leaving);
 	map_free(s->entries);
 	map_free(s->fes);
