@@ -12,6 +12,8 @@
 #include "operator/reconcile/step.h"
 
 enum { RETRY_MS = 1000, RETRY_CAP_MS = 60000, TOKEN_CHECK_MS = 60000 };
+/* What passes by itself passes in seconds: so many tries come soon, only then they come further and further apart. */
+enum { RETRIES_SOON = 6 };
 /* A look at a large cluster. */
 enum { POOL_BYTES = 384 * 1024 };
 enum { CAN_WAIT_MS = 700 };
@@ -187,7 +189,9 @@ static int complete_world(struct worker *w, const char *key, struct record *rec,
 /* ---- one cluster, once ---- */
 static void again(struct worker *w, const char *key, struct record *rec, int64_t wait_ms)
 {
-	int64_t backoff = http_backoff_ms(rec->failures++, RETRY_MS, RETRY_CAP_MS);
+	unsigned late = rec->failures < RETRIES_SOON ? 0 : rec->failures - RETRIES_SOON + 1;
+	int64_t backoff = http_backoff_ms(late, RETRY_MS, RETRY_CAP_MS);
+	rec->failures++;
 	observe_metric_add(OBSERVE_RECONCILE_ERRORS, 1);
 	observe_queue_add(w->r->config.queue, key, backoff > wait_ms ? backoff : wait_ms);
 }
