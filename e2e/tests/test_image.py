@@ -36,7 +36,9 @@ def test_operator_image_holds_programs_libraries_and_ca_bundle_only(images):
     assert config["Entrypoint"] == ["/usr/bin/roost-operator"]
     names = [n for n, m in files.items() if not m.isdir()]
     assert {"usr/bin/roost-operator", "usr/bin/roost-scaler", "etc/ssl/certs/ca-certificates.crt", "etc/passwd"} <= set(names)
-    for name in names:
+    # What upstream's Deployment starts.
+    assert files["sroperator"].linkname == "usr/bin/roost-operator"
+    for name in set(names) - {"sroperator"}:
         known = name.startswith(("usr/bin/roost-", "lib/", "lib64/", "usr/lib/", "var/lib/dpkg/status.d/")) \
             or name in ("etc/ssl/certs/ca-certificates.crt", "etc/passwd", "etc/group", "etc/nsswitch.conf")
         assert known, name
