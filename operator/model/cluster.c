@@ -334,3 +334,10 @@ void model_set_conf(struct model_cluster *m, enum model_role role, struct str te
 	if (role == MODEL_FE)
 		model_extras_conf(m);
 }
+
+bool model_says(const json_t *cr, const char *annotation)
+{
+	const json_t *all = data_get(cr, "metadata.annotations");
+	const char *value = json_string_value(json_object_get(all, annotation));
+	return value && strcmp(value, "true") == 0;
+}

@@ -83,6 +83,9 @@ struct model_cluster {
 int model_cluster_decode(const json_t *cr, struct model_cluster **ret, struct err *err);
 void model_cluster_free(struct model_cluster *m);
 
+/* Whether a switch that is an annotation (roost.io/paused) stands at "true"; cr may be NULL. */
+bool model_says(const json_t *cr, const char *annotation);
+
 /* ---- warehouses (warehouse.c) ---- */
 bool model_is_warehouse(const json_t *cr);
 /* A StarRocksWarehouse as the compute nodes of a cluster "<w>-warehouse"; cluster: the CR that it belongs to, or

@@ -42,11 +42,8 @@ struct collect {
 /* A cluster that sleeps, is paused or was given back is scaled by nobody, nor are its warehouses. */
 static bool at_rest(const json_t *cr)
 {
-	const char *paused = data_get_str(cr, "metadata.annotations.roost\\.io/paused");
-	const char *released = data_get_str(cr, "metadata.annotations.roost\\.io/released");
-	return data_get_bool(cr, "spec.hibernate", false) ||
-	       (paused && strcmp(paused, "true") == 0) ||
-	       (released && strcmp(released, "true") == 0);
+	return data_get_bool(cr, "spec.hibernate", false) || model_says(cr, "roost.io/paused") ||
+	       model_says(cr, "roost.io/released");
 }
 
 static char *cluster_of(const json_t *cr)

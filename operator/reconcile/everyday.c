@@ -14,8 +14,7 @@ enum { DAY_MIN = 24 * 60, LOOK_DAYS = 8, MIN_MS = 60000, NOTED_MS = 1000 };
 void reconcile_switches(struct step *s)
 {
 	const json_t *cr = s->m->cr;
-	const char *paused = data_get_str(cr, "metadata.annotations.roost\\.io/paused");
-	s->paused = paused && strcmp(paused, "true") == 0;
+	s->paused = model_says(cr, "roost.io/paused");
 	s->hibernating = data_get_bool(cr, "spec.hibernate", false);
 	s->resuming = !s->hibernating &&
 	              reconcile_condition_is(reconcile_condition(cr, "Hibernated"), "True");

@@ -18,8 +18,7 @@ static const struct kube_owner ours = { RECONCILE_MANAGER, "Apply" };
 
 bool reconcile_released(const json_t *cr)
 {
-	const char *v = data_get_str(cr, "metadata.annotations.roost\\.io/released");
-	return v && strcmp(v, "true") == 0;
+	return model_says(cr, RECONCILE_RELEASED);
 }
 
 int reconcile_adopt(struct kube_client *kube, const struct kube_ref *ref, const char *uid,

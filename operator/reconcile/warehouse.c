@@ -163,16 +163,11 @@ static void plan_nodes(struct step *s)
 }
 
 /* ---- switches: its own, and its cluster's ---- */
-static bool says_paused(const json_t *cr)
-{
-	const char *paused = data_get_str(cr, "metadata.annotations.roost\\.io/paused");
-	return paused && strcmp(paused, "true") == 0;
-}
-
 static void switches(struct step *s)
 {
 	const json_t *cluster = data_get(s->world, "cluster.cr");
-	s->paused = says_paused(json_object_get(s->world, "cr")) || says_paused(cluster);
+	s->paused = model_says(json_object_get(s->world, "cr"), "roost.io/paused") ||
+	            model_says(cluster, "roost.io/paused");
 	s->hibernating = data_get_bool(cluster, "spec.hibernate", false);
 }
 
