@@ -168,6 +168,7 @@ int kube_call(struct kube_client *c, struct http_call *call, const char *path,
 	autofree char *url = xasprintf("%s%s", c->config->server, path);
 	call->url = url;
 	call->bearer = bearer_of(c);
+	c->retry_ms = -1;
 	int rc = http_call(c->http, call, reply, err);
 	call->url = NULL;
 	call->bearer = NULL;
@@ -185,7 +186,6 @@ static int request(struct kube_client *c, const struct request *r, json_t **ret,
 	_cleanup_http_reply_ struct http_reply reply = HTTP_REPLY_INIT;
 	_cleanup_buf_ struct buf body = BUF_INIT(KUBE_BODY_MAX);
 	const char *headers[] = { r->accept ? r->accept : "Accept: application/json", NULL };
-	c->retry_ms = -1;
 	if (r->body && data_json_dump(r->body, &body) < 0)
 		return err_set(err, -E2BIG, "the object passes %d bytes", KUBE_BODY_MAX);
 	struct http_call call = {

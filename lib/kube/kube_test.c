@@ -187,6 +187,26 @@ static void on_pods(void *arg, struct http_req *req)
 	                        "\"items\":[{\"metadata\":{\"name\":\"a\"}}]}");
 }
 
+/* Watches that tell one event each, then garbage. */
+enum { CUT_WATCHES = 16 };
+
+static void on_nodes(void *arg, struct http_req *req)
+{
+	struct fake *f = arg;
+	int n;
+	if (!http_req_query(req, "watch")) {
+		http_answer_json(req, 200,
+		                 "{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":[]}");
+		return;
+	}
+	n = atomic_fetch_add(&f->watches, 1);
+	autofree char *event =
+		xasprintf("{\"type\":\"%s\",\"object\":{\"metadata\":{\"name\":\"a\","
+	                  "\"resourceVersion\":\"%d\"}}}\n[]\n",
+	                  n < CUT_WATCHES ? "MODIFIED" : "DELETED", 11 + n);
+	http_answer(req, 200, "application/json", str_of(event));
+}
+
 static void on_lease(void *arg, struct http_req *req)
 {
 	struct fake *f = arg;
@@ -213,7 +233,7 @@ static void on_lease(void *arg, struct http_req *req)
 static int fake_start(void **state)
 {
 	struct fake *f = xcalloc(1, sizeof(*f));
-	static struct http_route routes[4];
+	static struct http_route routes[5];
 	struct err err = ERR_INIT;
 	routes[0] = (struct http_route){ .path = "/api/v1/namespaces/n/pods",
 		                         .handler = on_pods,
@@ -228,9 +248,10 @@ static int fake_start(void **state)
 		(struct http_route){ .path = "/apis/coordination.k8s.io/v1/namespaces/n/leases/*",
 		                     .handler = on_lease,
 		                     .arg = f };
+	routes[4] = (struct http_route){ .path = "/api/v1/nodes", .handler = on_nodes, .arg = f };
 	struct http_server_config config = { .listen = "127.0.0.1:0",
 		                             .routes = routes,
-		                             .n_routes = 4 };
+		                             .n_routes = ARRAY_LEN(routes) };
 	if (http_server_start(&config, &f->server, &err) < 0)
 		return -1;
 	autofree char *text = xasprintf(
@@ -302,7 +323,7 @@ static void verbs(void **state)
 
 struct watching {
 	struct seen seen;
-	int troubles;
+	int troubles, garbled;
 };
 
 static void watch_note(void *arg, enum kube_change change, json_t *object)
@@ -314,6 +335,7 @@ static void watch_trouble(void *arg, int rc, const struct err *err)
 {
 	(void)err;
 	((struct watching *)arg)->troubles += rc == KUBE_GONE;
+	((struct watching *)arg)->garbled += rc == -EPROTO;
 }
 
 static bool watch_stop(void *arg)
@@ -337,6 +359,89 @@ static void watch_lists_again_when_gone(void **state)
 	assert_int_equal(w.seen.put, 4); /* two pages, twice */
 	assert_int_equal(w.troubles, 1);
 	assert_int_equal(atomic_load(&f->pages), 2);
+}
+
+/* ---- how soon it tries again ---- */
+/* All fail alike, one after the other: the longest pause before each try from the second to the last. */
+static int64_t longest_pause(const struct kube_try *t, int tries, struct kube_pace *p)
+{
+	int64_t longest = 0;
+	for (int i = 0; i < tries; i++) {
+		int64_t ms = kube_pace_next(p, t);
+		longest = ms > longest ? ms : longest;
+	}
+	return longest;
+}
+
+static void failures_in_a_row_are_tried_less_and_less_often(void **state)
+{
+	(void)state;
+	static const struct {
+		struct kube_try t;
+		int64_t first, least, most; /* the first pause at most; the longest of 200 */
+	} cases[] = {
+		/* A cut, a stale version, an end at once: the first comes back at once, the others within seconds. */
+		{ { -ECONNRESET, true, false, 5, -1 }, 50, 1500, 3000 },
+		{ { -ECONNREFUSED, true, false, 0, -1 }, 50, 1500, 3000 },
+		{ { KUBE_GONE, true, false, 5, -1 }, 50, 1500, 3000 },
+		{ { 0, true, false, 5, -1 }, 50, 1500, 3000 },
+		{ { -ECONNREFUSED, false, false, 5, -1 }, 50, 1500, 3000 },
+		/* One that told something or lasted was well. */
+		{ { -ECONNRESET, true, true, 5, -1 }, 50, 0, 50 },
+		{ { -ECONNRESET, true, false, 3000, -1 }, 50, 0, 50 },
+		{ { -ETIMEDOUT, true, false, 1000, -1 }, 50, 0, 50 },
+		{ { 0, true, true, 5, -1 }, 50, 0, 50 },
+		{ { KUBE_GONE, true, true, 5, -1 }, 50, 0, 50 },
+		{ { 0, false, false, 5, -1 }, 0, 0, 0 },
+		/* A busy server is left alone for a moment, and as long as it says, within limits. */
+		{ { KUBE_BUSY, true, false, 5, -1 }, 200, 1500, 3000 },
+		{ { KUBE_BUSY, true, false, 5, 0 }, 200, 1500, 3000 },
+		{ { KUBE_BUSY, true, false, 5, 7000 }, 7000, 7000, 7000 },
+		{ { KUBE_BUSY, false, false, 5, 7000 }, 7000, 7000, 7000 },
+		{ { KUBE_BUSY, true, false, 5, 60000 }, 30000, 30000, 30000 },
+		/* Nobody but a busy server is asked how long. */
+		{ { -ECONNRESET, true, true, 5, 7000 }, 50, 0, 50 },
+		/* What only a person changes. */
+		{ { KUBE_NOT_FOUND, false, false, 5, -1 }, 200, 3001, 10000 },
+		{ { KUBE_FORBIDDEN, false, false, 5, -1 }, 200, 3001, 10000 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct kube_pace p = { 0 };
+		int64_t first = kube_pace_next(&p, &cases[i].t);
+		int64_t longest = longest_pause(&cases[i].t, 200, &p);
+		if (first > cases[i].first || longest < cases[i].least || longest > cases[i].most)
+			fail_msg("case %zu: first %lld, longest %lld", i, (long long)first,
+			         (long long)longest);
+	}
+	/* A good list says nothing of the watch: a server whose every version is stale is not asked in a hot loop. */
+	static const struct kube_try listed = { 0 }, gone = { KUBE_GONE, true, false, 5, -1 };
+	struct kube_pace p = { 0 };
+	int64_t all = 0;
+	for (int i = 0; i < 100; i++)
+		all += kube_pace_next(&p, &listed) + kube_pace_next(&p, &gone);
+	assert_true(all > 20000);
+	/* And one good watch makes up for all of them. */
+	static const struct kube_try good = { -ECONNRESET, true, true, 5, -1 };
+	assert_true(kube_pace_next(&p, &good) <= 50);
+}
+
+static void watch_comes_back_at_once_when_it_told_something(void **state)
+{
+	struct fake *f = *state;
+	struct watching w = { 0 };
+	struct kube_watch_config config = { .query = { .kind = &KUBE_NODE },
+		                            .timeout_s = 5,
+		                            .on_change = watch_note,
+		                            .on_trouble = watch_trouble,
+		                            .should_stop = watch_stop,
+		                            .arg = &w };
+	int64_t began = clock_mono_ms();
+	kube_watch_run(f->client, &config);
+	assert_int_equal(w.seen.begin, 1);
+	assert_int_equal(w.seen.put, CUT_WATCHES);
+	assert_int_equal(w.garbled, CUT_WATCHES);
+	/* Twenty seconds and more if each were a failure after the other. */
+	assert_true(clock_mono_ms() - began < 8000);
 }
 
 /* ---- lease: no wall clock, no second holder ---- */
@@ -377,6 +482,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(outcomes, fake_start, fake_stop),
 		cmocka_unit_test_setup_teardown(verbs, fake_start, fake_stop),
 		cmocka_unit_test_setup_teardown(watch_lists_again_when_gone, fake_start, fake_stop),
+		cmocka_unit_test(failures_in_a_row_are_tried_less_and_less_often),
+		cmocka_unit_test_setup_teardown(watch_comes_back_at_once_when_it_told_something,
+		                                fake_start, fake_stop),
 		cmocka_unit_test_setup_teardown(lease_has_one_holder, fake_start, fake_stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
 #include "lib/data/json.h"
 #include "lib/kube/request.h"
 
-enum { REFUSAL_MAX = 64 * 1024, BACKOFF_MS = 200, BACKOFF_CAP_MS = 10000 };
+enum { REFUSAL_MAX = 64 * 1024, BACKOFF_MS = 200 };
 
 /* ---- framing ---- */
 static int error_event(const json_t *object, struct err *err)
@@ -177,10 +177,46 @@ static void pause_for(struct run *r, int64_t ms)
 	}
 }
 
+/* ---- how soon again ---- */
+int64_t kube_pace_next(struct kube_pace *p, const struct kube_try *t)
+{
+	unsigned *failed = &p->failed[t->watch];
+	bool passes = t->rc <= 0 || t->rc == KUBE_BUSY || t->rc == KUBE_GONE;
+	/* What nobody answered in time has taken its time. */
+	bool well = t->watch ? t->heard || t->lasted_ms >= KUBE_PACE_CUT_MS || t->rc == -ETIMEDOUT
+	                     : t->rc == 0;
+	if (well)
+		*failed = 0;
+	if (!t->watch && t->rc == 0)
+		return 0;
+	unsigned n = (*failed)++;
+	if (n == 0 && passes && t->rc != KUBE_BUSY)
+		return http_backoff_ms(0, KUBE_PACE_FIRST_MS, KUBE_PACE_FIRST_MS);
+	int64_t wait =
+		http_backoff_ms(n, BACKOFF_MS, passes ? KUBE_PACE_CUT_MS : KUBE_PACE_REFUSED_MS);
+	int64_t asked = t->rc == KUBE_BUSY ? t->asked_ms : -1;
+	if (asked > KUBE_PACE_ASKED_MS)
+		asked = KUBE_PACE_ASKED_MS;
+	return asked > wait ? asked : wait;
+}
+
 /* After a failure: whether the version is still good to go on from. */
 static bool resumable(int rc)
 {
 	return rc != KUBE_GONE && rc != KUBE_NOT_FOUND && rc != KUBE_INVALID && rc != -E2BIG;
+}
+
+/* One list or one watch. */
+static struct kube_try once(struct run *r, bool watch, struct err *err)
+{
+	autofree char *from = xstrdup(r->frames.version);
+	int64_t began = clock_mono_ms();
+	struct kube_try t = { .watch = watch };
+	t.rc = watch ? watch_once(r, err) : list(r, err);
+	t.lasted_ms = clock_mono_ms() - began;
+	t.heard = watch && strcmp(from, r->frames.version) != 0;
+	t.asked_ms = kube_client_retry_ms(r->c);
+	return t;
 }
 
 void kube_watch_run(struct kube_client *c, const struct kube_watch_config *w)
@@ -189,33 +225,22 @@ void kube_watch_run(struct kube_client *c, const struct kube_watch_config *w)
 		         .w = w,
 		         .frames = KUBE_FRAMES_INIT(w->on_change, w->arg),
 		         .refusal = BUF_INIT(REFUSAL_MAX) };
-	r.frames.slim = c;
+	struct kube_pace pace = { 0 };
 	bool listed = false, quiet = false;
-	unsigned failures = 0;
+	r.frames.slim = c;
 	while (!should_stop(&r)) {
 		struct err err = ERR_INIT;
-		int rc = listed ? watch_once(&r, &err) : list(&r, &err);
+		struct kube_try t = once(&r, listed, &err);
 		/* Nothing at all for a while is usual once where nothing changes; twice may be a dead line. */
-		bool silence = listed && rc == -ETIMEDOUT && !quiet;
+		bool silence = listed && t.rc == -ETIMEDOUT && !quiet;
+		bool trouble = t.rc != 0 && !silence;
 		quiet = silence;
-		if (rc == 0 || silence) {
-			failures = 0;
-			/* A server that ends watches at once must not be asked in a hot loop. */
-			if (listed)
-				pause_for(&r, 50);
-			listed = true;
-			continue;
-		}
-		if (should_stop(&r))
+		if (trouble && should_stop(&r))
 			break;
-		bool fresh = rc == KUBE_GONE && failures == 0;
-		listed = listed && resumable(rc);
-		if (w->on_trouble)
-			w->on_trouble(w->arg, rc, &err);
-		int64_t asked = kube_client_retry_ms(c);
-		int64_t wait = http_backoff_ms(failures++, BACKOFF_MS, BACKOFF_CAP_MS);
-		if (!fresh)
-			pause_for(&r, asked > wait ? asked : wait);
+		listed = trouble ? listed && resumable(t.rc) : true;
+		if (trouble && w->on_trouble)
+			w->on_trouble(w->arg, t.rc, &err);
+		pause_for(&r, kube_pace_next(&pace, &t));
 	}
 	buf_free(&r.frames.line);
 	buf_free(&r.refusal);

@@ -1,7 +1,7 @@
 /* Keep a callback informed of every object of one Kubernetes collection, for ever.
  *
- * Lists, then watches from there with bookmarks; resumes after a cut, lists again after 410, backs off with
- * jitter when the server is away. Half-open connections end by timeoutSeconds and an idle deadline.
+ * Lists, then watches from there with bookmarks; resumes after a cut at once, lists again after 410, backs off with
+ * jitter while it fails again and again (kube_pace_next()). Half-open connections end by timeoutSeconds and an idle deadline.
  * Thread: kube_watch_run() blocks its thread, and the callbacks run on it; nothing here locks.
  * Ownership: the object in a callback is borrowed; dump or deep-copy it to hand it to another thread.
  * Limits: one event is at most KUBE_EVENT_MAX bytes; a larger one makes the watch list again. */
@@ -33,6 +33,25 @@ struct kube_watch_config {
 
 /* Returns when should_stop says so. */
 void kube_watch_run(struct kube_client *c, const struct kube_watch_config *w);
+
+/* ---- how soon it tries again, apart so that it can be tested ---- */
+enum {
+	KUBE_PACE_FIRST_MS = 50, /* after the first failure of what went well before */
+	KUBE_PACE_CUT_MS = 3000, /* at most, after what passes by itself: a cut, a busy server */
+	KUBE_PACE_REFUSED_MS = 10000, /* at most, after what does not: no such kind, no right */
+	KUBE_PACE_ASKED_MS = 30000,   /* at most, when the server says how long (Retry-After) */
+};
+struct kube_pace {
+	unsigned failed[2]; /* in a row: lists, watches */
+};
+struct kube_try { /* that has ended */
+	int rc;
+	bool watch, heard;           /* heard: an event or a bookmark came */
+	int64_t lasted_ms, asked_ms; /* asked: -1: nothing */
+};
+/* Milliseconds until the next. A watch counts as well when it told something or lasted as long as the longest pause after a
+ * cut; one that ends at once counts as failed, whatever it ended with. */
+int64_t kube_pace_next(struct kube_pace *p, const struct kube_try *t);
 
 /* ---- the framing, apart so that it can be fuzzed ---- */
 enum kube_frame_end { KUBE_FRAME_GONE = KUBE_GONE };

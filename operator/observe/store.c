@@ -286,6 +286,14 @@ static void tell(struct observe_store *s, keys_t *keys)
 	vec_free(keys);
 }
 
+static void tell_one(struct observe_store *s, const char *key, enum news news)
+{
+	if (news != NO_NEWS && s->touched)
+		s->touched(s->arg, key, news == NEWS_SOON);
+	else if (news != NO_NEWS)
+		s->changed(s->arg, key);
+}
+
 void observe_store_event(struct observe_store *s, unsigned watch, enum kube_change change,
                          const json_t *object)
 {
@@ -306,21 +314,32 @@ void observe_store_event(struct observe_store *s, unsigned watch, enum kube_chan
 		          change == KUBE_DELETED);
 	}
 	pthread_mutex_unlock(&s->lock);
-	if (one != NO_NEWS && s->touched)
-		s->touched(s->arg, key, one == NEWS_SOON);
-	else if (one != NO_NEWS)
-		s->changed(s->arg, key);
+	tell_one(s, key, one);
 	tell(s, &news);
+}
+
+static enum news wrote(struct observe_store *s, const char *key, unsigned watch,
+                       const json_t *object)
+{
+	pthread_mutex_lock(&s->lock);
+	enum news news =
+		put(s, key, watch, (json_t *)(uintptr_t)object, observe_version_of(object), false);
+	pthread_mutex_unlock(&s->lock);
+	return news;
 }
 
 void observe_store_wrote(struct observe_store *s, unsigned watch, const json_t *object)
 {
 	autofree char *key = cluster_of(object);
-	if (!key)
-		return;
-	pthread_mutex_lock(&s->lock);
-	put(s, key, watch, (json_t *)(uintptr_t)object, observe_version_of(object), false);
-	pthread_mutex_unlock(&s->lock);
+	if (key)
+		wrote(s, key, watch, object);
+}
+
+void observe_store_wrote_status(struct observe_store *s, unsigned watch, const json_t *object)
+{
+	autofree char *key = cluster_of(object);
+	if (key && wrote(s, key, watch, object) == NEWS)
+		tell_one(s, key, NEWS);
 }
 
 void observe_store_absent(struct observe_store *s, unsigned watch)

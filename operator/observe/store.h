@@ -31,6 +31,9 @@ void observe_store_event(struct observe_store *s, unsigned watch, enum kube_chan
                          const json_t *object);
 /* The answer to a write of our own, so that the next step sees it; older than what is there: ignored. */
 void observe_store_wrote(struct observe_store *s, unsigned watch, const json_t *object);
+/* The same for a write that changes nothing but a status: what the answer says anew besides came from somebody else just
+ * before, and the event of that will be older than what is held. So it is told here. */
+void observe_store_wrote_status(struct observe_store *s, unsigned watch, const json_t *object);
 
 /* What the objects of a cluster say, their versions left out: its CR (0: there is none), the CR without its status, and
  * the rest. The same numbers: nothing that a step reads of them has changed. */

@@ -143,6 +143,52 @@ static void news_is_what_a_step_reads(void **state)
 	assert_int_equal(n, 0);
 }
 
+#define CR(version, spec, status)                                                          \
+	"{\"kind\":\"StarRocksCluster\",\"metadata\":{\"namespace\":\"n\",\"name\":\"c\"," \
+	"\"resourceVersion\":\"" version "\"},\"spec\":{\"x\":\"" spec "\"},\"status\":"   \
+	"{\"phase\":\"" status "\"}}"
+
+/* The answer to a status of ours shows what a person changed just before it; the event of that change comes too late. */
+static void a_change_that_our_status_overtakes_is_told(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		bool answer; /* to a status write */
+		int now;
+	} cases[] = {
+		{ CR("1", "a", ""), false, 1 },
+		{ CR("2", "a", "ours"), true, 0 },
+		{ CR("2", "a", "ours"), false, 0 },
+		{ CR("4", "b", "ours too"), true, 1 }, /* 3 was b with the old status */
+		{ CR("3", "b", "ours"), false, 0 },
+		{ CR("4", "b", "ours too"), false, 0 },
+		{ CR("5", "c", "ours too"), false, 1 },
+		{ CR("6", "c", "again"), true, 0 }, /* the event was here before the answer */
+		{ CR("4", "b", "late"), true, 0 },
+	};
+	int n = 0;
+	_cleanup_(observe_store_freep) struct observe_store *s = observe_store_new(told, &n);
+	observe_store_on_touch(s, hear);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *o = parse(cases[i].text);
+		heard.now = heard.soon = 0;
+		if (cases[i].answer)
+			observe_store_wrote_status(s, 0, o);
+		else
+			observe_store_event(s, 0, KUBE_PUT, o);
+		if (heard.now != cases[i].now || heard.soon != 0)
+			fail_msg("case %zu: now %d soon %d", i, heard.now, heard.soon);
+	}
+	/* What we wrote ourselves is no news to us. */
+	_cleanup_json_ json_t *made = parse(SET("7", ",\"generation\":1", "{}"));
+	_cleanup_json_ json_t *changed = parse(SET("8", ",\"generation\":2", "{}"));
+	heard.now = heard.soon = 0;
+	observe_store_wrote(s, 1, made);
+	observe_store_wrote(s, 1, changed);
+	assert_int_equal(heard.now + heard.soon + n, 0);
+}
+
 static uint64_t rest_of(struct observe_store *s)
 {
 	return observe_store_digest(s, "n/c").rest;
@@ -231,6 +277,7 @@ int main(void)
 		cmocka_unit_test(a_kind_may_come_and_go),
 		cmocka_unit_test(a_new_wish_is_told_and_an_old_one_refreshed),
 		cmocka_unit_test(news_is_what_a_step_reads),
+		cmocka_unit_test(a_change_that_our_status_overtakes_is_told),
 		cmocka_unit_test(a_digest_tells_of_every_change),
 		cmocka_unit_test(who_scaled_is_known),
 	};

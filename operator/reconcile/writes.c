@@ -396,16 +396,19 @@ int reconcile_write_status(struct worker *w, const json_t *world, const json_t *
 		return 0;
 	uint64_t lasting = seen->lasting;
 	seen->cr = 0;
-	if (!w->r->config.may_write(w->r->config.arg))
-		return 0;
+	if (!w->r->config.may_write(w->r->config.arg)) {
+		*ret_wait_ms = LATER_MS;
+		return WRITE_LATER;
+	}
 	_cleanup_json_ json_t *body = json_pack("{s:{s:s}, s:O}", "metadata", "uid",
 	                                        data_get_str(cr, "metadata.uid"), "status", patch);
 	int rc = kube_merge_patch(w->kube, &ref, body, &live, &err);
 	observe_count(rc == 0 ? OBSERVE_WRITES : OBSERVE_REFUSED, "status", KUBE_CLUSTER.kind);
 	if (rc == 0) {
 		observe_metric_add(OBSERVE_WRITES_STATUS, 1);
-		observe_store_wrote(w->r->config.store,
-		                    observe_watch_of(w->r->config.watches, kind, ref.ns), live);
+		observe_store_wrote_status(w->r->config.store,
+		                           observe_watch_of(w->r->config.watches, kind, ref.ns),
+		                           live);
 		struct observe_digest now = observe_store_digest_of(live);
 		if (now.lasting == lasting && json_equal(json_object_get(live, "status"), status))
 			seen->cr = now.cr;
