@@ -101,6 +101,17 @@ def watch_blackhole(after):
     return act
 
 
+def watch_late(seconds):
+    """Each event comes so much later."""
+    async def act(x):
+        async def on_event(n, line):
+            await asyncio.sleep(seconds)
+            return [line]
+        await x.stream(on_event)
+    act.lasts = True
+    return act
+
+
 def watch_hide(match):
     """Hides each event that match(event) names."""
     async def act(x):

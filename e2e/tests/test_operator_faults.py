@@ -5,6 +5,7 @@ Each row of FAULTS is planted while a cluster is created and then scaled; ROOST_
 ROOST_SEED. Where a fault must show (RBAC, quota) the Degraded condition is looked at as well.
 """
 
+import asyncio
 import concurrent.futures
 import json
 import os
@@ -137,6 +138,28 @@ def test_410_is_answered_by_a_fresh_list(kwok_plane, tmp_path, how):
         wait_until("a list after each 410", lambda: sum(r.verb == "LIST" for r in asked()) >= rule.fired, 60)
         assert len(asked()) < 60, f"{len(asked())} requests"
         assert all(r.query.get("resourceVersion", ["0"])[0] not in ("", "0") for r in asked() if r.verb == "WATCH")
+
+
+def test_a_change_that_a_status_overtakes_is_not_lost(kwok_plane, tmp_path):
+    """Before each of four statuses a person changes something: the answer to the status shows it before the watch does."""
+    with scene(kwok_plane, tmp_path) as s:
+        def change(value):
+            s.patch({"spec": {"starRocksFeSpec": {"service": {"annotations": {"value": str(value)}}}}})
+
+        async def before(x):
+            await asyncio.to_thread(change, overtaken.fired)
+
+        s.proxy.rule(actions.watch_late(1), verb="WATCH", path="/starrocksclusters")
+        s.start()
+        s.apply(cluster_cr(s.namespace))
+        s.settle()
+        s.quiet()
+        overtaken = s.proxy.rule(before, verb="PATCH", path="/starrocksclusters/c/status", times=4)
+        change("first")
+        wait_until("four changes were overtaken", lambda: overtaken.fired == 4, 60)
+        wait_until("the last of them is carried out",
+                   lambda: s.api.get("services", "c-fe-service")["metadata"]["annotations"].get("value") == "4", 60, 0.1)
+        s.settle()
 
 
 def test_conflicts_on_one_cluster_hold_up_no_other(kwok_plane, tmp_path):
