@@ -247,6 +247,20 @@ def scene(plane, folder, oracle=None, namespace=None):
             s.api.call("DELETE", f"/api/v1/namespaces/{namespace}")
 
 
+def account(s, rules, name="op"):
+    """A service account with these rights in the namespace; its token."""
+    n = s.namespace
+    s.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": n}},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name, "namespace": n}, "rules": rules},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name, "namespace": n},
+             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": n}]})
+    status, answer = s.api.call("POST", s.api.path("serviceaccounts", name) + "/token",
+                                {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
+    assert status == 201, answer
+    return answer["status"]["token"]
+
+
 def difference(a, b):
     """The paths at which two end states differ, for a message."""
     out = []

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from conftest import REPO, run, wait_until
-from fault_plane import SEED, SOAK, Kept, difference, sample, scene
+from fault_plane import SEED, SOAK, Kept, account, difference, sample, scene
 from operator_fixture import part
 
 SAMPLE, WORDS = 3, ("", "events", "patch")
@@ -51,15 +51,7 @@ def role(namespace, without=None):
 
 def user(s, without):
     """A service account that may do all but one thing; its token."""
-    n = s.namespace
-    s.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "op", "namespace": n}}, role(n, without),
-            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "op", "namespace": n},
-             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "op"},
-             "subjects": [{"kind": "ServiceAccount", "name": "op", "namespace": n}]})
-    status, answer = s.api.call("POST", s.api.path("serviceaccounts", "op") + "/token",
-                                {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
-    assert status == 201, answer
-    return answer["status"]["token"]
+    return account(s, role(s.namespace, without)["rules"])
 
 
 def cluster(s):
@@ -131,6 +123,8 @@ def deny(plane, folder, right, undisturbed):
             s.settle(timeout=240)
             second_half(s)
         over(s)
+        # A kind that could not be read is looked for again in a while, and what was not made of it comes then.
+        wait_until("it ends where it would have ended", lambda: not difference(without_mark(s.state()), undisturbed), 60, 0.5)
         s.quiet(2)
         assert not (found := difference(without_mark(s.state()), undisturbed)), "\n".join(found)
         return "named" if said else "unused"

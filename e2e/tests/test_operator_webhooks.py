@@ -156,6 +156,30 @@ def test_a_broken_webhook_shows_and_heals(kwok_plane, tmp_path, undisturbed, how
         assert not (found := difference(s.state(), undisturbed)), "\n".join(found)
 
 
+def test_one_object_that_fails_keeps_no_other_back(kwok_plane, tmp_path):
+    """Everything else is made, the reason is told, and nothing is taken away meanwhile."""
+    def behave(request):
+        return fail(request) if request["name"] == "c-fe-search" else {"allowed": True}
+
+    with scene(kwok_plane, tmp_path) as s:
+        with webhook(s, behave, resources=("services",)):
+            s.start()
+            s.apply(cluster_cr(s.namespace))
+            for plural, name in (("services", "c-fe-service"), ("statefulsets", "c-fe"), ("services", "c-be-search"), ("statefulsets", "c-be"),
+                                 ("services", "c-cn-service"), ("deployments", "c-cn")):
+                wait_until(f"{name} is there", lambda p=plural, n=name: s.api.get(p, n), 90, 0.1)
+            seen = wait_until("Degraded says so", lambda: (c := s.degraded()) and "c-fe-search" in c["message"] and c, 90)
+            assert seen["reason"] == "WriteFails" and not s.api.get("services", "c-fe-search")
+            s.patch({"spec": {"starRocksCnSpec": None, "starRocksBeSpec": {"service": {"annotations": {"a": "b"}}}}})
+            wait_until("a change goes out", lambda: s.api.get("services", "c-be-service")["metadata"].get("annotations"), 90, 0.1)
+            time.sleep(3)
+            assert s.alive() and not s.deletes() and s.api.get("deployments", "c-cn")
+        s.settle(timeout=240)
+        wait_until("what is not wanted goes", lambda: not s.api.get("deployments", "c-cn"), 90)
+        assert s.api.get("services", "c-fe-search")
+        s.quiet()
+
+
 # ---- what others change in our objects ----
 def patched(request, change):
     o = copy.deepcopy(request["object"])

@@ -301,6 +301,12 @@ def test_what_the_operator_says_about_itself(plane, plane_namespace, plane_start
     assert series["roost_operator_leader"] == 1
     assert "roost_operator_queue_depth" in series and "roost_operator_ask_seconds_count" in series
     assert get(probes, "/healthz") == (200, "ok\n")
+    says = lambda what, n: f'\nroost_operator_clusters{{kind="StarRocksCluster",condition="{what}"}} {n}\n' in get(metrics, "/metrics")[1]
+    wait_until("it counts as ready", lambda: says("Ready", 1) and says("Degraded", 0) and says("Progressing", 0), 30)
     log = (tmp_path / "operator-0.log").read_text()
     line = next(line for line in log.splitlines() if "object=StatefulSet/c-fe" in line)
     assert f"cluster={ns}/c" in line and "generation=1" in line and "verb=apply" in line
+    plane.kubectl("-n", ns, "patch", "src", "c", "--type=merge", "-p", '{"spec": {"starRocksFeSpec": null}}')
+    wait_until("it counts as degraded", lambda: says("Degraded", 1) and says("Ready", 0), 30)
+    plane.kubectl("-n", ns, "delete", "src", "c")
+    wait_until("it counts no more", lambda: says("Degraded", 0) and says("Ready", 0), 30)

@@ -70,6 +70,28 @@ void observe_count_statement(const char *sql, const char *outcome)
 	observe_count(OBSERVE_SQL, words, outcome);
 }
 
+/* ---- what the CRs say ---- */
+const char *const OBSERVE_CONDITION_NAME[OBSERVE_CONDITIONS] = { "Ready", "Progressing",
+	                                                         "Degraded" };
+static _Atomic int64_t says[2][OBSERVE_CONDITIONS];
+
+void observe_condition_add(bool warehouse, enum observe_condition c, int64_t n)
+{
+	atomic_fetch_add(&says[warehouse][c], n);
+}
+
+static void conditions_text(struct buf *out)
+{
+	static const char name[] = "roost_operator_clusters";
+	static const char *const kinds[] = { "StarRocksCluster", "StarRocksWarehouse" };
+	prom_family(out, name, "gauge", "CRs of which the condition is true");
+	for (int k = 0; k < 2; k++)
+		for (int c = 0; c < OBSERVE_CONDITIONS; c++)
+			prom_series(out, name, (double)atomic_load(&says[k][c]), "kind", kinds[k],
+			            "condition", OBSERVE_CONDITION_NAME[c], NULL);
+}
+
+/* ---- times ---- */
 static const struct {
 	const char *name, *help;
 } timers[OBSERVE_TIMERS] = {
@@ -115,6 +137,7 @@ void observe_meters_text(struct buf *out)
 {
 	for (int t = 0; t < OBSERVE_TIMERS; t++)
 		histogram(out, (enum observe_timer)t);
+	conditions_text(out);
 	pthread_mutex_lock(&lock);
 	for (int f = 0; f < OBSERVE_FAMILIES; f++) {
 		prom_family(out, families[f].name, "counter", families[f].help);

@@ -4,6 +4,7 @@
 #ifndef ROOST_OPERATOR_OBSERVE_METRICS_H
 #define ROOST_OPERATOR_OBSERVE_METRICS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/base/buf.h"
@@ -49,6 +50,15 @@ enum observe_family {
 void observe_count(enum observe_family f, const char *a, const char *b);
 /* By its first two words: what a statement names or sets is in no label. */
 void observe_count_statement(const char *sql, const char *outcome);
+/* How many CRs of a kind say a condition of themselves: a gauge, kept by those whose CR changes its mind. */
+enum observe_condition {
+	OBSERVE_IS_READY,
+	OBSERVE_IS_PROGRESSING,
+	OBSERVE_IS_DEGRADED,
+	OBSERVE_CONDITIONS
+};
+extern const char *const OBSERVE_CONDITION_NAME[OBSERVE_CONDITIONS];
+void observe_condition_add(bool warehouse, enum observe_condition c, int64_t n);
 enum observe_timer { OBSERVE_RECONCILE_TIME, OBSERVE_ASK_TIME, OBSERVE_TIMERS };
 void observe_time(enum observe_timer t, int64_t us);
 void observe_meters_text(struct buf *out);

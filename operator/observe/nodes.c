@@ -183,7 +183,8 @@ void observe_nodes_add(struct observe_nodes *n, json_t *world)
 static void on_change(void *arg, enum kube_change change, json_t *object)
 {
 	struct one *o = arg;
-	o->last_trouble = 0;
+	if (change != KUBE_LIST_BEGIN)
+		o->last_trouble = 0;
 	observe_nodes_event(o->all, watched[o->number].source, change, object);
 }
 

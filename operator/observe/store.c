@@ -26,6 +26,7 @@ static void bucket_free(void *p)
 {
 	struct bucket *b = p;
 	map_free(b->items);
+	free(b->house_of);
 	free(b);
 }
 
@@ -201,6 +202,33 @@ static enum news news_of(const char *id, const struct item *old, const struct it
 	return pod || old->lasting == new->lasting ? NEWS_SOON : NEWS;
 }
 
+/* A warehouse acts by what its cluster says (asleep, paused, its password), as soon as it says so. */
+static void wake_houses(struct observe_store *s, const char *key, const json_t *cluster,
+                        keys_t *ret_news)
+{
+	const char *kind = data_get_str(cluster, "kind");
+	size_t at = 0;
+	const char *house;
+	void *value;
+	if (!kind || strcmp(kind, KUBE_CLUSTER.kind) != 0)
+		return;
+	while (map_next(s->buckets, &at, &house, &value)) {
+		const struct bucket *b = value;
+		if (b->house_of && strcmp(b->house_of, key) == 0)
+			vec_push(ret_news, xstrdup(house));
+	}
+}
+
+static void note_cluster(struct bucket *b, const json_t *object)
+{
+	const char *ns = NULL, *name = NULL;
+	if (!model_is_warehouse(object))
+		return;
+	name = model_warehouse_cluster(object, &ns);
+	free(b->house_of);
+	b->house_of = name ? xasprintf("%s/%s", ns, name) : NULL;
+}
+
 static enum news put(struct observe_store *s, const char *key, unsigned watch, json_t *object,
                      uint64_t version, bool deleted)
 {
@@ -220,6 +248,7 @@ static enum news put(struct observe_store *s, const char *key, unsigned watch, j
 	i->version = version, i->seen_ms = clock_mono_ms();
 	if (!deleted)
 		observe_item_keep(i, object);
+	note_cluster(b, object);
 	enum news news = news_of(id, old, i);
 	map_put(b->items, id, i);
 	return news;
@@ -312,6 +341,8 @@ void observe_store_event(struct observe_store *s, unsigned watch, enum kube_chan
 	} else if (key) {
 		one = put(s, key, watch, (json_t *)(uintptr_t)object, observe_version_of(object),
 		          change == KUBE_DELETED);
+		if (one == NEWS)
+			wake_houses(s, key, object, &news);
 	}
 	pthread_mutex_unlock(&s->lock);
 	tell_one(s, key, one);
@@ -321,10 +352,14 @@ void observe_store_event(struct observe_store *s, unsigned watch, enum kube_chan
 static enum news wrote(struct observe_store *s, const char *key, unsigned watch,
                        const json_t *object)
 {
+	keys_t houses = { 0 };
 	pthread_mutex_lock(&s->lock);
 	enum news news =
 		put(s, key, watch, (json_t *)(uintptr_t)object, observe_version_of(object), false);
+	if (news == NEWS)
+		wake_houses(s, key, object, &houses);
 	pthread_mutex_unlock(&s->lock);
+	tell(s, &houses);
 	return news;
 }
 

@@ -22,6 +22,7 @@ struct item {
 
 struct bucket {            /* one cluster */
 	struct map *items; /* "Kind/name" -> struct item */
+	char *house_of;    /* of a warehouse: the key of its cluster; else NULL */
 	/* The scaler's last wishes, of compute nodes and of backends; real time, 0: none yet */
 	struct wish {
 		json_int_t n, from, since_ms, at_ms;

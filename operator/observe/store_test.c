@@ -271,6 +271,67 @@ static void who_scaled_is_known(void **state)
 	}
 }
 
+/* ---- a warehouse hears of its cluster ---- */
+static void hear_key(void *arg, const char *key)
+{
+	struct buf *heard_of = arg;
+	buf_addf(heard_of, "%s ", key);
+}
+
+#define HOUSE(ns, name, more)                                                                      \
+	"{\"kind\":\"StarRocksWarehouse\",\"metadata\":{\"namespace\":\"" ns "\",\"name\":\"" name \
+	"\",\"resourceVersion\":\"1\"},\"spec\":{\"starRocksCluster\":\"c\"" more "}}"
+#define CLUSTER(version, spec, status)                                                     \
+	"{\"kind\":\"StarRocksCluster\",\"metadata\":{\"namespace\":\"n\",\"name\":\"c\"," \
+	"\"resourceVersion\":\"" version "\"},\"spec\":" spec ",\"status\":" status "}"
+
+static void ignore_touch(void *arg, const char *key, bool soon)
+{
+	(void)arg;
+	(void)key;
+	(void)soon;
+}
+
+static void a_warehouse_hears_of_its_cluster(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *cluster;
+		bool gone, wrote, told;
+	} cases[] = {
+		{ CLUSTER("1", "{}", "{}"), false, false, true },
+		{ CLUSTER("2", "{}", "{\"phase\":\"running\"}"), false, false, false },
+		{ CLUSTER("3", "{\"hibernate\":true}", "{}"), false, false, true },
+		{ CLUSTER("4", "{}", "{}"), false, true, true },
+		{ CLUSTER("5", "{}", "{}"), true, false, true },
+	};
+	static const char *const houses[] = {
+		HOUSE("n", "w", ""),
+		HOUSE("far", "w", ",\"starRocksClusterNamespace\":\"n\""),
+		HOUSE("far", "none", ""),
+	};
+	_cleanup_buf_ struct buf keys = BUF_INIT(1024);
+	_cleanup_(observe_store_freep) struct observe_store *s = observe_store_new(hear_key, &keys);
+	observe_store_on_touch(s, ignore_touch);
+	for (size_t i = 0; i < ARRAY_LEN(houses); i++) {
+		_cleanup_json_ json_t *o = parse(houses[i]);
+		observe_store_event(s, 1, KUBE_PUT, o);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *o = parse(cases[i].cluster);
+		buf_reset(&keys);
+		if (cases[i].wrote)
+			observe_store_wrote(s, 0, o);
+		else
+			observe_store_event(s, 0, cases[i].gone ? KUBE_DELETED : KUBE_PUT, o);
+		const char *text = buf_cstr(&keys);
+		bool near = strstr(text, "n/w-warehouse ") != NULL;
+		bool far = strstr(text, "far/w-warehouse ") != NULL;
+		if (near != cases[i].told || far != cases[i].told || strstr(text, "none"))
+			fail_msg("%s: told %s", cases[i].cluster, text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +341,7 @@ int main(void)
 		cmocka_unit_test(a_change_that_our_status_overtakes_is_told),
 		cmocka_unit_test(a_digest_tells_of_every_change),
 		cmocka_unit_test(who_scaled_is_known),
+		cmocka_unit_test(a_warehouse_hears_of_its_cluster),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

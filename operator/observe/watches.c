@@ -12,23 +12,26 @@
 
 static const struct {
 	const struct kube_kind *kind;
-	bool labelled, metadata_only, optional; /* optional: its CRD may be missing */
+	/* optional: its CRD may be missing; spare: a cluster may do without, so that we need not be allowed to read it */
+	bool labelled, metadata_only, optional, spare;
 } collections[] = {
 	{ .kind = &KUBE_CLUSTER },
 	{ .kind = &KUBE_WAREHOUSE, .optional = true },
 	{ .kind = &KUBE_STATEFUL_SET, .labelled = true },
 	{ .kind = &KUBE_DEPLOYMENT, .labelled = true },
 	{ .kind = &KUBE_SERVICE, .labelled = true },
-	{ .kind = &KUBE_HPA, .labelled = true },
+	{ .kind = &KUBE_HPA, .labelled = true, .spare = true },
 	{ .kind = &KUBE_POD, .labelled = true },
 	{ .kind = &KUBE_CONFIG_MAP, .labelled = true },
-	{ .kind = &KUBE_INGRESS, .labelled = true },
-	{ .kind = &KUBE_PDB, .labelled = true },
+	{ .kind = &KUBE_INGRESS, .labelled = true, .spare = true },
+	{ .kind = &KUBE_PDB, .labelled = true, .spare = true },
 	{ .kind = &KUBE_CONFIG_MAP, .metadata_only = true },
 	{ .kind = &KUBE_SCALED_OBJECT, .labelled = true, .optional = true },
 	{ .kind = &KUBE_TRIGGER_AUTH, .labelled = true, .optional = true },
 };
 enum { KINDS = ARRAY_LEN(collections), POOL_BYTES = 64 * 1024, TURN_MS = 5 };
+/* A right may come a moment after the program; a trouble that stays is a line each so often. */
+enum { REFUSALS = 3, TELL_AGAIN_MS = 600000 };
 
 struct one {
 	struct observe_watches *all;
@@ -36,6 +39,10 @@ struct one {
 	const char *ns;
 	pthread_t thread;
 	int last_trouble;
+	int64_t told_ms;
+	bool listing;
+	unsigned refusals;
+	char *refused; /* the server's words, under the lock; NULL: the kind is seen, or is not there */
 };
 
 struct observe_watches {
@@ -44,12 +51,37 @@ struct observe_watches {
 	struct one *ones;
 	unsigned n, started;
 	atomic_bool stop;
+	pthread_mutex_t lock;
 };
+
+static void set_refused(struct one *o, const char *why)
+{
+	pthread_mutex_lock(&o->all->lock);
+	free(o->refused);
+	o->refused = why ? xstrdup(why) : NULL;
+	pthread_mutex_unlock(&o->all->lock);
+}
+
+char *observe_watches_refusal(struct observe_watches *w, const struct kube_kind *kind,
+                              const char *ns)
+{
+	unsigned i = observe_watch_of(w, kind, ns);
+	pthread_mutex_lock(&w->lock);
+	char *why = w->ones[i].refused ? xstrdup(w->ones[i].refused) : NULL;
+	pthread_mutex_unlock(&w->lock);
+	return why;
+}
 
 static void on_change(void *arg, enum kube_change change, json_t *object)
 {
 	struct one *o = arg;
-	o->last_trouble = 0;
+	o->listing = change == KUBE_LIST_BEGIN || (o->listing && change != KUBE_LIST_END);
+	if (change != KUBE_LIST_BEGIN)
+		o->last_trouble = 0;
+	if (change == KUBE_LIST_END) {
+		o->refusals = 0;
+		set_refused(o, NULL);
+	}
 	if (object && collections[o->number % KINDS].metadata_only)
 		observe_conf_event(o->all->config.conf, change, object);
 	else if (collections[o->number % KINDS].metadata_only)
@@ -58,12 +90,24 @@ static void on_change(void *arg, enum kube_change change, json_t *object)
 		observe_store_event(o->all->config.store, o->number, change, object);
 }
 
+/* Whether the kind is not there for us: its CRD is missing, or what we may not list is something that no cluster needs. */
+static bool counts_as_absent(struct one *o, int rc)
+{
+	bool optional = collections[o->number % KINDS].optional;
+	if (rc == KUBE_NOT_FOUND)
+		return optional;
+	if (rc != KUBE_FORBIDDEN || !o->listing)
+		return false;
+	return optional || (collections[o->number % KINDS].spare && ++o->refusals >= REFUSALS);
+}
+
 static void on_trouble(void *arg, int rc, const struct err *err)
 {
 	struct one *o = arg;
-	if (collections[o->number % KINDS].optional &&
-	    (rc == KUBE_NOT_FOUND || rc == KUBE_FORBIDDEN)) {
-		/* The watch goes on asking: that is how a later installation is seen. */
+	int64_t now = clock_mono_ms();
+	if (counts_as_absent(o, rc)) {
+		/* The watch goes on asking: that is how a later installation, or right, is seen. */
+		set_refused(o, rc == KUBE_FORBIDDEN ? err->msg : NULL);
 		observe_store_absent(o->all->config.store, o->number);
 		if (rc == KUBE_NOT_FOUND)
 			return;
@@ -72,9 +116,11 @@ static void on_trouble(void *arg, int rc, const struct err *err)
 	observe_count(OBSERVE_WATCH, collections[o->number % KINDS].kind->kind,
 	              rc == KUBE_GONE ? "gone" : (rc > 0 ? "refused" : "cut"));
 	/* The same trouble again and again is one line. */
-	if (rc != o->last_trouble && rc != KUBE_GONE)
+	if ((rc != o->last_trouble || now - o->told_ms > TELL_AGAIN_MS) && rc != KUBE_GONE) {
 		log_warn("watch=%s namespace=%s %s", collections[o->number % KINDS].kind->plural,
 		         o->ns ? o->ns : "*", err->msg);
+		o->told_ms = now;
+	}
 	o->last_trouble = rc;
 }
 
@@ -140,6 +186,7 @@ static struct observe_watches *new_watches(const struct observe_watches_config *
 	struct observe_watches *w = xcalloc(1, sizeof(*w));
 	size_t scopes = config->n ? config->n : 1;
 	w->config = *config;
+	pthread_mutex_init(&w->lock, NULL);
 	w->n = (unsigned)(scopes * KINDS);
 	w->ones = xcalloc(w->n, sizeof(*w->ones));
 	w->namespaces = xcalloc(scopes, sizeof(*w->namespaces));
@@ -178,6 +225,9 @@ void observe_watches_free(struct observe_watches *w)
 	for (size_t i = 0; i < w->config.n; i++)
 		free(w->namespaces[i]);
 	free(w->namespaces);
+	for (unsigned i = 0; i < w->n; i++)
+		free(w->ones[i].refused);
+	pthread_mutex_destroy(&w->lock);
 	free(w->ones);
 	free(w);
 }

@@ -27,6 +27,10 @@ void observe_watches_free(struct observe_watches *w); /* waits for its threads *
 bool observe_watches_synced(struct observe_watches *w);
 /* Which watch a kind of a namespace is fed by: for observe_store_wrote(). */
 unsigned observe_watch_of(struct observe_watches *w, const struct kube_kind *kind, const char *ns);
+/* Why the objects of a kind that a cluster may do without (autoscalers, Ingresses, budgets, KEDA's) are not seen: the server's
+ * words (malloc'd); NULL: they are, or the kind is not installed. */
+char *observe_watches_refusal(struct observe_watches *w, const struct kube_kind *kind,
+                              const char *ns);
 
 DEFINE_CLEANUP(struct observe_watches, observe_watches_free)
 

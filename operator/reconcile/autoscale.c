@@ -65,6 +65,8 @@ void reconcile_keda(struct step *s)
 	const char *secret = data_get_str(keda, "token");
 	bool wanted = s->m->scaling.enabled && s->m->scaling.keda && s->m->part[MODEL_CN].present &&
 	              !s->hibernating;
+	if (!keda && wanted)
+		reconcile_refused(s, KUBE_SCALED_OBJECT.kind);
 	if (!keda)
 		return;
 	if (!wanted) {

@@ -86,6 +86,8 @@ void reconcile_transitions(struct step *s, const json_t *status)
 		reconcile_event(s, "Normal", "Ready", "all nodes are ready");
 	switched(s, was, status, "Paused", "Unpaused");
 	switched(s, was, status, "Hibernated", "Resumed");
+	switched(s, was, status, "AnotherOperator", "OneOperator");
+	switched(s, was, status, "RightsMissing", "RightsGiven");
 }
 
 /* ---- telling ---- */

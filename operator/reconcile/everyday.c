@@ -21,11 +21,28 @@ void reconcile_switches(struct step *s)
 }
 
 /* ---- pause ---- */
+/* What is not done is not told as done. */
+static void untell(struct step *s)
+{
+	static const char *const done[] = { "ReplicasPutBack", "ClaimForgotten", "Fenced",
+		                            "Unfenced" };
+	for (size_t i = json_array_size(s->events); i > 0; i--) {
+		const char *why = data_get_str(json_array_get(s->events, i - 1), "reason");
+		for (size_t k = 0; why && k < ARRAY_LEN(done); k++) {
+			if (strcmp(why, done[k]) != 0)
+				continue;
+			json_array_remove(s->events, i - 1);
+			break;
+		}
+	}
+}
+
 void reconcile_pause(struct step *s)
 {
 	size_t n = json_array_size(s->writes) + json_array_size(s->intents);
 	if (!s->paused)
 		return;
+	untell(s);
 	json_array_clear(s->writes);
 	json_array_clear(s->intents);
 	if (n == 0)
@@ -98,6 +115,13 @@ static int64_t going_to_sleep(struct step *s, enum model_role role)
 	if (role != MODEL_CN && have > 0 && noted(s, role) != have) {
 		reconcile_wait(s, "hibernating: the number of %s pods is noted first",
 		               MODEL_ROLE_NAME[role]);
+		autofree char *unkept = xasprintf("%s." NOTE, status_key[role]);
+		if (data_get(json_object_get(s->world, "unkept"), unkept))
+			reconcile_trouble(
+				s, "OldCrd",
+				"status.%s is not kept by the API server: the CRDs are older than "
+				"the operator; nothing is stopped before they are applied anew",
+				unkept);
 		reconcile_requeue(s, NOTED_MS);
 		return have;
 	}
@@ -298,6 +322,19 @@ json_t *reconcile_switch_conditions(struct step *s)
 	autofree char *root = reconcile_root_sql(s);
 	if (root)
 		add(list, "RootSql", "SqlUserRefused", root);
+	const char *rival = data_get_str(s->world, "rival");
+	if (rival) {
+		autofree char *text =
+			xasprintf("%s is written by field manager " MODEL_UPSTREAM_MANAGER
+		                  " again and again: upstream's operator serves this cluster as "
+		                  "well; stop one "
+		                  "of the two",
+		                  rival);
+		add(list, "AnotherOperator", "FieldsTakenBack", text);
+		reconcile_requeue(s, MIN_MS);
+	}
+	if (s->without[0])
+		add(list, "RightsMissing", "Forbidden", s->without);
 	if (s->fenced[0]) {
 		autofree char *text = xasprintf("out of service and kept: %s", s->fenced);
 		add(list, "Fenced", "Fenced", text);

@@ -22,6 +22,10 @@ enum { CAN_WAIT_MS = 700 };
 static void record_free(void *p)
 {
 	struct record *rec = p;
+	reconcile_tally(rec, false, NULL);
+	json_decref(rec->unkept);
+	json_decref(rec->adopted);
+	free(rec->rival);
 	json_decref(rec->applied);
 	json_decref(rec->problem);
 	json_decref(rec->mounts);
@@ -153,6 +157,9 @@ static int complete_world(struct worker *w, const char *key, struct record *rec,
 	json_object_set_new(world, "applied", json_deep_copy(rec->applied));
 	if (rec->problem)
 		json_object_set_new(world, "problem", json_deep_copy(rec->problem));
+	reconcile_add_refused(w, world);
+	reconcile_add_unkept(rec, world);
+	reconcile_add_rival(rec, world);
 	if (model_is_warehouse(json_object_get(world, "cr")))
 		return reconcile_warehouse_world(w, key, rec, world, ret_target, err);
 	/* A CR that cannot be decoded is the step's to tell. */
@@ -238,6 +245,7 @@ static int carry_out(struct worker *w, const char *key, struct record *rec, json
 	if (wrote || !json_equal(before, rec->problem)) {
 		json_t *second = NULL;
 		renew(w, key, world, seen);
+		reconcile_add_rival(rec, world);
 		json_object_set_new(world, "applied", json_deep_copy(rec->applied));
 		json_object_set_new(world, "token", json_boolean(rec->token));
 		json_object_del(world, "problem");
@@ -262,8 +270,9 @@ static int carry_out(struct worker *w, const char *key, struct record *rec, json
 			}
 		}
 	}
-	int status_rc = reconcile_write_status(w, world, json_object_get(*plan, "status"), seen,
-	                                       ret_wait_ms);
+	const json_t *status = json_object_get(*plan, "status");
+	reconcile_tally(rec, model_is_warehouse(json_object_get(world, "cr")), status);
+	int status_rc = reconcile_write_status(w, rec, world, status, seen, ret_wait_ms);
 	if (status_rc == 0)
 		reconcile_write_events(w, rec, world, *plan);
 	return rc ? rc : status_rc;

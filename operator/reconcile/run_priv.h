@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "operator/observe/metrics.h"
 #include "operator/reconcile/run.h"
 
 struct record {          /* what is remembered of one cluster; lost at a restart without harm */
@@ -24,6 +25,12 @@ struct record {          /* what is remembered of one cluster; lost at a restart
 	int events_left;
 	json_t *mounts; /* {role: digest of what its pods mount}, and when that was read (mounts.c) */
 	int64_t mounts_at_ms;
+	bool says[OBSERVE_CONDITIONS], warehouse; /* as it counts in /metrics (tally.c) */
+	json_t *unkept; /* of the status, what the server does not keep (kept.c) */
+	int64_t unkept_at_ms;
+	json_t *adopted; /* {"Kind/name": [when it was adopted lately]} */
+	char *rival;     /* the last object that was adopted again and again (rival.c) */
+	int64_t rival_at_ms;
 };
 
 struct worker {
@@ -52,15 +59,35 @@ int reconcile_apply_set(struct kube_client *kube, const struct kube_ref *ref, co
 
 enum { WRITE_FAILED = 1, WRITE_LATER };
 
-/* Carries the plan's writes out in order. An object that is refused does not keep the others back. Returns 0,
+/* Carries the plan's writes out in order. An object that is refused, or that the server fails at, keeps back only what
+ * depends on it (after.c). Returns 0,
  * WRITE_FAILED (record->problem says why) or WRITE_LATER (the server is busy or away, or a precondition no
  * longer held: *ret_wait_ms). */
 int reconcile_write_all(struct worker *w, struct record *rec, const json_t *world,
                         const json_t *plan, int64_t *ret_wait_ms);
 /* The difference between the CR's status and the plan's; the same outcomes. seen->cr becomes that of the CR with this
  * status; 0 when the server's answer says of the CR what no step has seen. */
-int reconcile_write_status(struct worker *w, const json_t *world, const json_t *status,
-                           struct observe_digest *seen, int64_t *ret_wait_ms);
+int reconcile_write_status(struct worker *w, struct record *rec, const json_t *world,
+                           const json_t *status, struct observe_digest *seen, int64_t *ret_wait_ms);
+/* What an older CRD lets the server drop of a status (kept.c): into the world's CR, as if it had been kept, and
+ * world.unkept; the CR's own status goes to world.kept. */
+void reconcile_add_unkept(const struct record *rec, json_t *world);
+/* Of a patch, what the answer does not show; NULL: it is all there. */
+json_t *reconcile_unkept(const json_t *patch, const json_t *answer);
+
+/* What has not been written in a round (after.c); zero, with an object of its owner's in `objects`, at its start. */
+struct aftermath {
+	bool failed, later; /* anything; anything that is tried again soon */
+	bool settings;      /* later: what pods mount */
+	bool all;           /* nothing may follow */
+	unsigned in_a_row, timeouts;
+	json_t *objects; /* "Kind/name" of what waits for them */
+};
+/* Whether this write has to wait for what was not written before it. */
+bool reconcile_held_back(const struct aftermath *a, const json_t *world, const json_t *write);
+void reconcile_not_written(struct aftermath *a, const json_t *write, bool later);
+/* After an outcome that is tried again: whether it may be one object's, so that others are tried in this round. */
+bool reconcile_goes_on(struct aftermath *a, int outcome, int64_t asked_ms);
 
 /* For a warehouse: world.cluster, world.conf, world.fe, and whom to ask (run_warehouse.c). */
 int reconcile_warehouse_world(struct worker *w, const char *key, const struct record *rec,
@@ -97,6 +124,13 @@ void reconcile_write_events(struct worker *w, struct record *rec, const json_t *
 enum event_right { EVENT_READ, EVENT_WRITE };
 void reconcile_tell_right(struct reconcile *r, enum event_right which, int rc,
                           const struct err *err);
+/* An object has just been adopted; world.rival "Kind/name": one that upstream's operator goes on writing (rival.c). */
+void reconcile_note_rival(struct record *rec, const struct kube_ref *ref);
+void reconcile_add_rival(const struct record *rec, json_t *world);
+/* Counts what the status says of the CR; NULL: there is none any more. */
+void reconcile_tally(struct record *rec, bool warehouse, const json_t *status);
+/* world.refused {kind: the server's words}: kinds that may not be read (rights.c). */
+void reconcile_add_refused(const struct worker *w, json_t *world);
 /* world.warnings, asked of the server only while something is stuck. */
 void reconcile_add_warnings(struct worker *w, json_t *world);
 

@@ -168,6 +168,8 @@ void reconcile_want_as(struct step *s, enum render_object what, const struct ren
 	struct err err = ERR_INIT;
 	const json_t *live = reconcile_live(s, what);
 	_cleanup_json_ json_t *desired = NULL;
+	if (reconcile_refused(s, render_object_kind(what)->kind))
+		return;
 	if (live && data_get_str(live, "metadata.deletionTimestamp")) {
 		reconcile_wait(s, "%s %s is being deleted", render_object_kind(what)->kind,
 		               data_get_str(live, "metadata.name"));

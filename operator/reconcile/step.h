@@ -11,7 +11,9 @@
  * token: the name of the Secret with the scaler's token or absent, have: whether that is known to exist};
  * warnings {"Kind/name": {reason, message}}: the last Warning event of what is stuck for no reason
  * that its status tells; unwritten: the last round's writes did not all reach the server.
- * nodes: as operator/observe/nodes.h says.
+ * nodes: as operator/observe/nodes.h says. refused {kind: why}: kinds that may not be read, absent while there are none.
+ * rival: "Kind/name" of an object that upstream's operator goes on writing; absent while there is none.
+ * unkept: what the server dropped of the last status, absent when it kept all.
  * The plan (JSON): writes [{verb: create|apply|delete|cost|drain|taints|annotate|scaler_secret, kind, name, …}], intents [{do, …}] for observe/,
  * events [{type, reason, message}], status (as it shall be), requeue_ms (absent: when something changes),
  * ask_ms: how soon the FE should be asked again. */

@@ -28,7 +28,8 @@ struct step {
 	bool paused, hibernating, resuming, asleep;
 	char held[256]; /* sets whose change waits for the maintenance window, and until when */
 	int64_t held_until_ms;
-	char fenced[256]; /* pods that are out of service by spec.fence */
+	char without[512]; /* kinds that would be made if they could be read, and why they cannot */
+	char fenced[256];  /* pods that are out of service by spec.fence */
 	/* their part of the status, until reconcile_extras_status() */
 	json_t *recovery, *proxy, *observers;
 	bool want_replication, want_health;   /* what the FE is to be asked besides its lists */
@@ -60,6 +61,8 @@ void reconcile_ask(struct step *s, int64_t ms);
 void reconcile_delete(struct step *s, const char *kind, const json_t *live);
 
 /* ---- objects ---- */
+/* Whether objects of the kind are left alone since they cannot be read; says that one is wanted (rights.c). */
+bool reconcile_refused(struct step *s, const char *kind);
 /* Applies it unless it is as it shall be; replicas matter to sets of StarRocks nodes only. */
 void reconcile_want(struct step *s, enum render_object what, int64_t replicas);
 void reconcile_want_as(struct step *s, enum render_object what, const struct render_values *values);

@@ -10,7 +10,7 @@
 #include "operator/reconcile/run_priv.h"
 #include "operator/reconcile/step.h"
 
-enum { TOKEN_BYTES = 32, LATER_MS = 1000, TELL_AFTER = 3 };
+enum { TOKEN_BYTES = 32, LATER_MS = 1000, TELL_AFTER = 3, DROPPED_AGAIN_MS = 300000 };
 
 static const struct kube_kind *kind_of(const char *kind)
 {
@@ -160,13 +160,15 @@ static int apply(struct worker *w, struct record *rec, const struct kube_ref *re
 	return 0;
 }
 
-static int adopt(struct worker *w, const struct kube_ref *ref, const json_t *write, struct err *err)
+static int adopt(struct worker *w, struct record *rec, const struct kube_ref *ref,
+                 const json_t *write, struct err *err)
 {
 	_cleanup_json_ json_t *live = NULL;
 	int rc = reconcile_adopt(w->kube, ref, data_get_str(write, "uid"), &live, err);
 	if (rc != 0 || !live)
 		return rc;
 	observe_metric_add(OBSERVE_WRITES_ADOPT, 1);
+	reconcile_note_rival(rec, ref);
 	log_info("namespace=%s adopted %s %s from upstream's operator", ref->ns, ref->kind->kind,
 	         ref->name);
 	observe_store_wrote(w->r->config.store,
@@ -312,7 +314,7 @@ static int write_one(struct worker *w, struct record *rec, const json_t *world, 
 	if (strcmp(verb, "apply") == 0)
 		return apply(w, rec, &ref, world, write, err);
 	if (strcmp(verb, "adopt") == 0)
-		return adopt(w, &ref, write, err);
+		return adopt(w, rec, &ref, write, err);
 	if (strcmp(verb, "create") == 0)
 		return create_token(w, rec, &ref, world, err);
 	if (strcmp(verb, "drain") == 0)
@@ -351,6 +353,8 @@ int reconcile_write_all(struct worker *w, struct record *rec, const json_t *worl
 	size_t i;
 	const json_t *write;
 	int ret = 0;
+	_cleanup_json_ json_t *waiting = json_object();
+	struct aftermath after = { .objects = waiting };
 	reconcile_record(world);
 	json_decref(rec->problem);
 	rec->problem = NULL;
@@ -362,8 +366,7 @@ int reconcile_write_all(struct worker *w, struct record *rec, const json_t *worl
 			*ret_wait_ms = LATER_MS;
 			return WRITE_LATER;
 		}
-		/* A set goes for being made anew only after all its claims have grown. */
-		if (ret && strcmp(data_get_str(write, "verb"), "orphan") == 0)
+		if (reconcile_held_back(&after, world, write))
 			continue;
 		int answer = write_one(w, rec, world, write, &err);
 		observe_count(answer == 0 ? OBSERVE_WRITES : OBSERVE_REFUSED,
@@ -371,18 +374,34 @@ int reconcile_write_all(struct worker *w, struct record *rec, const json_t *worl
 		if (answer == 0)
 			log_write(world, write);
 		int rc = judge(w, rec, answer, &err, ret_wait_ms);
-		if (rc == WRITE_LATER)
-			return rc;
-		ret = rc ? rc : ret;
+		if (rc)
+			reconcile_not_written(&after, write, rc == WRITE_LATER);
+		else
+			after.in_a_row = 0;
+		ret = rc > ret ? rc : ret;
+		if (rc == WRITE_LATER &&
+		    !reconcile_goes_on(&after, answer, kube_client_retry_ms(w->kube)))
+			break;
 	}
 	return ret;
 }
 
-int reconcile_write_status(struct worker *w, const json_t *world, const json_t *status,
-                           struct observe_digest *seen, int64_t *ret_wait_ms)
+/* Whether a status is the one that the server has kept only a part of: it is written again each so often, for a newer CRD. */
+static bool known_to_be_dropped(const struct record *rec, const json_t *before, const json_t *patch)
+{
+	if (!rec->unkept || clock_mono_ms() - rec->unkept_at_ms > DROPPED_AGAIN_MS)
+		return false;
+	_cleanup_json_ json_t *as_before = json_pack("{s:O}", "status", before);
+	_cleanup_json_ json_t *lacks = reconcile_unkept(patch, as_before);
+	return json_equal(lacks, rec->unkept);
+}
+
+int reconcile_write_status(struct worker *w, struct record *rec, const json_t *world,
+                           const json_t *status, struct observe_digest *seen, int64_t *ret_wait_ms)
 {
 	const json_t *cr = json_object_get(world, "cr");
-	const json_t *before = json_object_get(cr, "status");
+	const json_t *kept = json_object_get(world, "kept");
+	const json_t *before = kept ? kept : json_object_get(cr, "status");
 	_cleanup_json_ json_t *empty = json_object();
 	_cleanup_json_ json_t *patch =
 		json_is_object(status) ? reconcile_merge_diff(before ? before : empty, status)
@@ -392,7 +411,7 @@ int reconcile_write_status(struct worker *w, const json_t *world, const json_t *
 		                data_get_str(cr, "metadata.name"), "status" };
 	_cleanup_json_ json_t *live = NULL;
 	struct err err = ERR_INIT;
-	if (!patch)
+	if (!patch || known_to_be_dropped(rec, before ? before : empty, patch))
 		return 0;
 	uint64_t lasting = seen->lasting;
 	seen->cr = 0;
@@ -410,6 +429,9 @@ int reconcile_write_status(struct worker *w, const json_t *world, const json_t *
 		                           observe_watch_of(w->r->config.watches, kind, ref.ns),
 		                           live);
 		struct observe_digest now = observe_store_digest_of(live);
+		json_decref(rec->unkept);
+		rec->unkept = reconcile_unkept(patch, live);
+		rec->unkept_at_ms = clock_mono_ms();
 		if (now.lasting == lasting && json_equal(json_object_get(live, "status"), status))
 			seen->cr = now.cr;
 		return 0;

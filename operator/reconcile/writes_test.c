@@ -30,6 +30,7 @@ static void a_status_that_may_not_be_written_now_comes_later(void **state)
 	};
 	struct reconcile r = { .config = { .may_write = no } };
 	struct worker w = { .r = &r };
+	struct record rec = { 0 };
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		autofree char *text = xasprintf(
 			"{\"cr\":{\"metadata\":{\"namespace\":\"n\",\"name\":\"c\",\"uid\":"
@@ -41,7 +42,7 @@ static void a_status_that_may_not_be_written_now_comes_later(void **state)
 		assert_int_equal(data_json_parse(str_of(text), &world, NULL), 0);
 		assert_int_equal(data_json_parse(str_of(cases[i].status), &status, NULL), 0);
 		asked = false;
-		assert_int_equal(reconcile_write_status(&w, world, status, &seen, &wait_ms),
+		assert_int_equal(reconcile_write_status(&w, &rec, world, status, &seen, &wait_ms),
 		                 cases[i].rc);
 		assert_int_equal(asked, cases[i].rc != 0);
 		assert_int_equal(wait_ms > 0, cases[i].rc != 0);
