@@ -5,6 +5,7 @@
 #include "lib/base/fd.h"
 #include "lib/data/cut.h"
 #include "lib/data/json.h"
+#include "lib/data/span.h"
 #include "lib/kube/config.h"
 #include "lib/kube/request.h"
 
@@ -181,9 +182,10 @@ struct request {
 	bool whole; /* with managedFields, whatever the client wants */
 };
 
-static int request(struct kube_client *c, const struct request *r, json_t **ret, struct err *err)
+/* The answer's text, slim unless it is to be whole; empty with a failure. */
+static int request_text(struct kube_client *c, const struct request *r, struct http_reply *reply,
+                        struct err *err)
 {
-	_cleanup_http_reply_ struct http_reply reply = HTTP_REPLY_INIT;
 	_cleanup_buf_ struct buf body = BUF_INIT(KUBE_BODY_MAX);
 	const char *headers[] = { r->accept ? r->accept : "Accept: application/json", NULL };
 	if (r->body && data_json_dump(r->body, &body) < 0)
@@ -196,21 +198,33 @@ static int request(struct kube_client *c, const struct request *r, json_t **ret,
 		.by = deadline_in(c->timeout_ms),
 		.body_max = KUBE_BODY_MAX,
 	};
-	int rc = kube_call(c, &call, r->path, &reply, err);
+	int rc = kube_call(c, &call, r->path, reply, err);
 	if (rc < 0)
 		return rc;
-	if (ret && !r->whole && reply.body.len > 0)
-		kube_slim(c, &reply.body);
-	struct str text = { buf_cstr(&reply.body), reply.body.len };
-	if (reply.status < 200 || reply.status > 299)
-		return kube_refusal(c, reply.status, text, reply.retry_after_ms, err);
-	if (!ret)
-		return 0;
+	if (!r->whole && reply->body.len > 0)
+		kube_slim(c, &reply->body);
+	if (reply->status < 200 || reply->status > 299)
+		return kube_refusal(c, reply->status,
+		                    (struct str){ buf_cstr(&reply->body), reply->body.len },
+		                    reply->retry_after_ms, err);
+	return 0;
+}
+
+static int parse_answer(const struct http_reply *reply, json_t **ret, struct err *err)
+{
+	struct str text = { buf_cstr(&reply->body), reply->body.len };
 	if (data_json_parse(text, ret, err) < 0) {
 		err_wrap(err, "the API server's answer");
 		return -EPROTO;
 	}
 	return 0;
+}
+
+static int request(struct kube_client *c, const struct request *r, json_t **ret, struct err *err)
+{
+	_cleanup_http_reply_ struct http_reply reply = HTTP_REPLY_INIT;
+	int rc = request_text(c, r, &reply, err);
+	return rc == 0 && ret ? parse_answer(&reply, ret, err) : rc;
 }
 
 /* ---- paths ---- */
@@ -354,7 +368,15 @@ int kube_delete_in(struct kube_client *c, const struct kube_ref *r, const char *
 }
 
 /* ---- lists ---- */
-static int each_item(const json_t *page, const struct kube_kind *kind, kube_item_fn fn, void *arg)
+struct page {
+	const struct kube_kind *kind;
+	kube_item_fn fn;   /* or */
+	kube_text_fn text; /* gets them unparsed */
+	void *arg;
+	char *next, *version; /* malloc'd; next: NULL after the last page */
+};
+
+static int each_item(const json_t *page, const struct page *p)
 {
 	size_t i;
 	json_t *item;
@@ -362,22 +384,79 @@ static int each_item(const json_t *page, const struct kube_kind *kind, kube_item
 	{
 		if (!json_is_object(item))
 			continue;
-		json_object_set_new(item, "apiVersion", json_string(kind->api));
-		json_object_set_new(item, "kind", json_string(kind->kind));
-		int rc = fn(arg, item);
+		json_object_set_new(item, "apiVersion", json_string(p->kind->api));
+		json_object_set_new(item, "kind", json_string(p->kind->kind));
+		autofree char *text = p->text ? data_json_text(item) : NULL;
+		int rc = p->text ? p->text(p->arg, str_of(text)) : p->fn(p->arg, item);
 		if (rc)
 			return rc;
 	}
 	return 0;
 }
 
-int kube_list(struct kube_client *c, const struct kube_list_query *q, kube_item_fn fn, void *arg,
-              char **ret_version, struct err *err)
+/* Whether the page's brackets match as far as its items go: otherwise the parser shall say what is wrong. */
+static bool walkable(struct str items)
+{
+	size_t at = 0;
+	struct str one;
+	while (data_span_next(items, &at, &one))
+		if (one.p[0] != '{')
+			return false;
+	return items.p && at == items.len;
+}
+
+static int each_text(struct str items, const struct page *p)
+{
+	_cleanup_buf_ struct buf named = BUF_INIT(KUBE_BODY_MAX);
+	size_t at = 0;
+	struct str one;
+	while (data_span_next(items, &at, &one)) {
+		/* Built-in kinds leave out of a list what its head says. */
+		bool bare = !data_span_member(one, "kind").p;
+		buf_reset(&named);
+		buf_addf(&named, "{\"apiVersion\":\"%s\",\"kind\":\"%s\"%s", p->kind->api,
+		         p->kind->kind, one.p[1] == '}' ? "" : ",");
+		buf_add(&named, one.p + 1, one.len - 1);
+		int rc = p->text(p->arg, bare ? (struct str){ buf_cstr(&named), named.len } : one);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static void note_rest(const json_t *metadata, struct page *p)
+{
+	const char *more = data_get_str(metadata, "continue");
+	const char *version = data_get_str(metadata, "resourceVersion");
+	p->next = more && *more ? xstrdup(more) : NULL;
+	p->version = xstrdup(version ? version : "");
+}
+
+/* One answer, as text where that is wanted and can be. */
+static int take_page(const struct http_reply *reply, struct page *p, struct err *err)
+{
+	_cleanup_json_ json_t *page = NULL;
+	struct str text = { buf_cstr(&reply->body), reply->body.len };
+	struct str items = p->text ? data_span_member(text, "items") : (struct str){ NULL, 0 };
+	struct str metadata = data_span_member(text, "metadata");
+	if (metadata.p && walkable(items) && data_json_parse(metadata, &page, NULL) == 0) {
+		note_rest(page, p);
+		return each_text(items, p);
+	}
+	int rc = parse_answer(reply, &page, err);
+	if (rc != 0)
+		return rc;
+	note_rest(json_object_get(page, "metadata"), p);
+	return each_item(page, p);
+}
+
+static int list(struct kube_client *c, const struct kube_list_query *q, struct page *p,
+                char **ret_version, struct err *err)
 {
 	autofree char *next = NULL;
 	do {
 		_cleanup_buf_ struct buf path = BUF_INIT(PATH_TEXT_MAX);
-		_cleanup_json_ json_t *page = NULL;
+		_cleanup_http_reply_ struct http_reply reply = HTTP_REPLY_INIT;
 		kube_query_path(q, &path);
 		buf_addf(&path, "%climit=%d", memchr(path.p, '?', path.len) ? '&' : '?', KUBE_PAGE);
 		add_parameter(&path, "continue", next);
@@ -392,19 +471,33 @@ int kube_list(struct kube_client *c, const struct kube_list_query *q, kube_item_
 		if (path.overflow)
 			return err_set(err, -E2BIG, "list of %s: the query is too long",
 			               q->kind->plural);
-		int rc = request(c, &r, &page, err);
+		int rc = request_text(c, &r, &reply, err);
 		if (rc == 0)
-			rc = each_item(page, q->kind, fn, arg);
+			rc = take_page(&reply, p, err);
+		autofree char *version = p->version;
+		free(next);
+		next = p->next;
+		p->next = p->version = NULL;
 		if (rc != 0) {
 			err_wrap(err, "list of %s", q->kind->plural);
 			return rc;
 		}
-		const char *more = data_get_str(page, "metadata.continue");
-		const char *version = data_get_str(page, "metadata.resourceVersion");
-		free(next);
-		next = more && *more ? xstrdup(more) : NULL;
 		if (!next && ret_version)
-			*ret_version = xstrdup(version ? version : "");
+			*ret_version = TAKE_PTR(version);
 	} while (next);
 	return 0;
+}
+
+int kube_list(struct kube_client *c, const struct kube_list_query *q, kube_item_fn fn, void *arg,
+              char **ret_version, struct err *err)
+{
+	struct page p = { .kind = q->kind, .fn = fn, .arg = arg };
+	return list(c, q, &p, ret_version, err);
+}
+
+int kube_list_text(struct kube_client *c, const struct kube_list_query *q, kube_text_fn fn,
+                   void *arg, char **ret_version, struct err *err)
+{
+	struct page p = { .kind = q->kind, .text = fn, .arg = arg };
+	return list(c, q, &p, ret_version, err);
 }

@@ -120,6 +120,12 @@ typedef int (*kube_item_fn)(void *arg, json_t *item);
 int kube_list(struct kube_client *c, const struct kube_list_query *q, kube_item_fn fn, void *arg,
               char **ret_version, struct err *err);
 
+/* The same with each item's text, which nobody has parsed: its brackets match, and it is JSON if the server's answer was. For
+ * those who keep much and look at little of it. */
+typedef int (*kube_text_fn)(void *arg, struct str item);
+int kube_list_text(struct kube_client *c, const struct kube_list_query *q, kube_text_fn fn,
+                   void *arg, char **ret_version, struct err *err);
+
 /* The server's path of a collection or object ("/apis/apps/v1/namespaces/x/deployments/y/scale"). */
 int kube_path(const struct kube_ref *r, struct buf *out);
 

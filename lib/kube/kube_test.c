@@ -137,7 +137,8 @@ struct fake {
 	char method[16], body[512], content_type[64], query[256];
 	char lease[512]; /* the Lease as it is, "" when there is none */
 	int lease_version;
-	int status; /* of the object route */
+	int status;       /* of the object route */
+	const char *page; /* what a list answers; NULL: two good pages */
 };
 
 static void remember(struct fake *f, struct http_req *req)
@@ -180,6 +181,10 @@ static void on_pods(void *arg, struct http_req *req)
 		return;
 	}
 	atomic_fetch_add(next ? &f->pages : &f->lists, 1);
+	if (f->page) {
+		http_answer_json(req, 200, f->page);
+		return;
+	}
 	http_answer_json(req, 200,
 	                 next ? "{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":"
 	                        "[{\"metadata\":{\"name\":\"b\"}}]}"
@@ -319,6 +324,55 @@ static void verbs(void **state)
 		strstr(f->body, "\"preconditions\":{\"resourceVersion\":\"17\",\"uid\":\"u-1\"}"));
 	assert_int_equal(kube_delete(f->client, &ref, NULL, NULL, &err), 0);
 	assert_null(strstr(f->body, "preconditions"));
+}
+
+static int add_text(void *arg, struct str item)
+{
+	struct buf *all = arg;
+	_cleanup_json_ json_t *j = NULL;
+	assert_int_equal(data_json_parse(item, &j, NULL), 0);
+	autofree char *text = data_json_text(j);
+	buf_addf(all, "%s;", text);
+	return 0;
+}
+
+/* Unparsed items are what parsed ones would be; a page that is not whole is the same error. */
+static void a_list_comes_as_text(void **state)
+{
+#define NAMED(name) "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"" name "\"}};"
+#define HEAD "{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":"
+	static const struct {
+		const char *page, *items; /* items NULL: refused */
+	} cases[] = {
+		{ NULL, NAMED("a") NAMED("b") },
+		{ HEAD "[]}", "" },
+		{ HEAD "[{}]}", "{\"apiVersion\":\"v1\",\"kind\":\"Pod\"};" },
+		{ HEAD "[{\"metadata\":{\"name\":\"a\"},\"kind\":\"Pod\",\"apiVersion\":\"v1\"}]}",
+		  NAMED("a") },
+		{ HEAD "[ {\"metadata\":{\"name\":\"a]\"}} , {\"metadata\":{\"name\":\"b\"}}]}",
+		  NAMED("a]") NAMED("b") },
+		{ HEAD "[7,{\"metadata\":{\"name\":\"a\"}}]}", NAMED("a") },
+		{ HEAD "null}", "" },
+		{ HEAD "[{\"metadata\":{\"name\":\"a\"}},", NULL },
+		{ HEAD "[{\"metadata\":{\"name\":\"a\"}}", NULL },
+		{ HEAD "[{\"metadata\":{\"name\":\"a", NULL },
+	};
+	struct fake *f = *state;
+	struct kube_list_query q = { .kind = &KUBE_POD, .ns = "n" };
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_buf_ struct buf all = BUF_INIT(4096);
+		autofree char *version = NULL;
+		struct err err = ERR_INIT;
+		f->page = cases[i].page;
+		int rc = kube_list_text(f->client, &q, add_text, &all, &version, &err);
+		assert_int_equal(rc, cases[i].items ? 0 : -EPROTO);
+		if (!cases[i].items)
+			continue;
+		assert_string_equal(version, "10");
+		if (strcmp(buf_cstr(&all), cases[i].items) != 0)
+			fail_msg("case %zu: %s", i, buf_cstr(&all));
+	}
+	f->page = NULL;
 }
 
 struct watching {
@@ -481,6 +535,7 @@ int main(void)
 		cmocka_unit_test(frames_end),
 		cmocka_unit_test_setup_teardown(outcomes, fake_start, fake_stop),
 		cmocka_unit_test_setup_teardown(verbs, fake_start, fake_stop),
+		cmocka_unit_test_setup_teardown(a_list_comes_as_text, fake_start, fake_stop),
 		cmocka_unit_test_setup_teardown(watch_lists_again_when_gone, fake_start, fake_stop),
 		cmocka_unit_test(failures_in_a_row_are_tried_less_and_less_often),
 		cmocka_unit_test_setup_teardown(watch_comes_back_at_once_when_it_told_something,

@@ -154,11 +154,19 @@ static int put_item(void *arg, json_t *item)
 	return should_stop(r) ? -ECANCELED : 0;
 }
 
+static int put_text(void *arg, struct str item)
+{
+	struct run *r = arg;
+	r->w->on_listed(r->w->arg, item);
+	return should_stop(r) ? -ECANCELED : 0;
+}
+
 static int list(struct run *r, struct err *err)
 {
 	autofree char *version = NULL;
 	r->w->on_change(r->w->arg, KUBE_LIST_BEGIN, NULL);
-	int rc = kube_list(r->c, &r->w->query, put_item, r, &version, err);
+	int rc = r->w->on_listed ? kube_list_text(r->c, &r->w->query, put_text, r, &version, err)
+	                         : kube_list(r->c, &r->w->query, put_item, r, &version, err);
 	if (rc != 0)
 		return rc;
 	if (strlen(version) >= sizeof(r->frames.version))

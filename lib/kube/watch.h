@@ -24,6 +24,8 @@ struct kube_watch_config {
 	int64_t idle_ms;              /* no byte for so long cuts the connection; 0: 90 s */
 	int timeout_s;                /* the server ends a watch after this; 0: 300 */
 	void (*on_change)(void *arg, enum kube_change change, json_t *object);
+	/* May be NULL: a list's items come here, each as its text (kube_list_text()), and not by KUBE_PUT. */
+	void (*on_listed)(void *arg, struct str item);
 	/* May be NULL. The watch goes on by itself; rc as kube_list(). Called once a failed try. */
 	void (*on_trouble)(void *arg, int rc, const struct err *err);
 	/* Asked about once a second and before each try. */

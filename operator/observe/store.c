@@ -5,6 +5,7 @@
 #include "lib/base/map.h"
 #include "lib/base/vec.h"
 #include "lib/data/json.h"
+#include "lib/data/span.h"
 #include "lib/kube/fields.h"
 #include "operator/model/cluster.h"
 #include "operator/observe/store_priv.h"
@@ -187,6 +188,31 @@ void observe_item_keep(struct item *i, const json_t *object)
 	write_text(i, slim);
 }
 
+/* ---- what was listed, and is looked at now ---- */
+void observe_item_settle(struct item *i)
+{
+	_cleanup_json_ json_t *object = NULL;
+	autofree char *listed = i->raw ? TAKE_PTR(i->text) : NULL;
+	if (!i->raw)
+		return;
+	i->raw = false;
+	if (data_json_parse(str_of(listed), &object, NULL) == 0)
+		observe_item_keep(i, object);
+	else
+		i->text = xstrdup("{}");
+}
+
+struct bucket *observe_bucket(struct observe_store *s, const char *key)
+{
+	struct bucket *b = map_get(s->buckets, key);
+	size_t at = 0;
+	const char *id;
+	void *value;
+	while (b && map_next(b->items, &at, &id, &value))
+		observe_item_settle(value);
+	return b;
+}
+
 /* What a person waits for comes at once: another spec, something gone, an FE that serves. Pods on their way, and what
  * controllers report, come in bursts of which one look sees all. */
 static enum news news_of(const char *id, const struct item *old, const struct item *new)
@@ -236,8 +262,10 @@ static enum news put(struct observe_store *s, const char *key, unsigned watch, j
 	autofree char *id = xasprintf("%s/%s", data_get_str(object, "kind"),
 	                              data_get_str(object, "metadata.name"));
 	struct item *old = map_get(b->items, id);
-	if (old)
+	if (old) {
 		old->round = s->round[watch];
+		observe_item_settle(old);
+	}
 	if (old && version < old->version)
 		return NO_NEWS;
 	if (old && version == old->version && (old->text == NULL) == deleted)
@@ -347,6 +375,63 @@ void observe_store_event(struct observe_store *s, unsigned watch, enum kube_chan
 	pthread_mutex_unlock(&s->lock);
 	tell_one(s, key, one);
 	tell(s, &news);
+}
+
+/* Its kind and metadata, or NULL when it is to be parsed whole: a pod of an FE, which may be ready; a warehouse, which names its
+ * cluster. */
+static json_t *head_of(struct str item)
+{
+	_cleanup_json_ json_t *kind = NULL;
+	_cleanup_json_ json_t *metadata = NULL;
+	if (data_json_parse(data_span_member(item, "kind"), &kind, NULL) < 0 ||
+	    data_json_parse(data_span_member(item, "metadata"), &metadata, NULL) < 0)
+		return NULL;
+	_cleanup_json_ json_t *head = json_pack("{s:O, s:O}", "kind", kind, "metadata", metadata);
+	const char *role = data_get_str(head, "metadata.labels.app\\.kubernetes\\.io/component");
+	bool fe_pod = role && strcmp(role, "fe") == 0 && json_is_string(kind) &&
+	              strcmp(json_string_value(kind), KUBE_POD.kind) == 0;
+	return fe_pod || model_is_warehouse(head) ? NULL : TAKE_PTR(head);
+}
+
+/* The first of its name, unparsed; false: there is one already, and the two are to be compared. */
+static bool put_raw(struct observe_store *s, const char *key, unsigned watch, const json_t *head,
+                    struct str text)
+{
+	struct bucket *b = bucket_of(s, key);
+	autofree char *id =
+		xasprintf("%s/%s", data_get_str(head, "kind"), data_get_str(head, "metadata.name"));
+	if (map_get(b->items, id))
+		return false;
+	struct item *i = xcalloc(1, sizeof(*i));
+	*i = (struct item){ .text = str_dup(text),
+		            .raw = true,
+		            .watch = watch,
+		            .round = s->round[watch],
+		            .version = observe_version_of(head),
+		            .seen_ms = clock_mono_ms() };
+	map_put(b->items, id, i);
+	return true;
+}
+
+void observe_store_listed(struct observe_store *s, unsigned watch, struct str item)
+{
+	keys_t houses = { 0 };
+	_cleanup_json_ json_t *object = NULL;
+	_cleanup_json_ json_t *head = head_of(item);
+	autofree char *key = head ? cluster_of(head) : NULL;
+	if (head && !key)
+		return;
+	pthread_mutex_lock(&s->lock);
+	bool done = head && put_raw(s, key, watch, head, item);
+	if (done)
+		wake_houses(s, key, head, &houses);
+	pthread_mutex_unlock(&s->lock);
+	tell(s, &houses);
+	if (done)
+		tell_one(s, key,
+		         strcmp(data_get_str(head, "kind"), KUBE_POD.kind) == 0 ? NEWS_SOON : NEWS);
+	else if (data_json_parse(item, &object, NULL) == 0)
+		observe_store_event(s, watch, KUBE_PUT, object);
 }
 
 static enum news wrote(struct observe_store *s, const char *key, unsigned watch,

@@ -29,6 +29,9 @@ void observe_store_on_touch(struct observe_store *s, observe_touched_fn touched)
 /* An event of watch number `watch` (below OBSERVE_WATCHES_MAX). */
 void observe_store_event(struct observe_store *s, unsigned watch, enum kube_change change,
                          const json_t *object);
+/* KUBE_PUT of an item of a list, as its text (kube_list_text()): parsed when somebody looks at its cluster, so that hundreds of
+ * clusters are listed before the first is looked at. */
+void observe_store_listed(struct observe_store *s, unsigned watch, struct str item);
 /* The answer to a write of our own, so that the next step sees it; older than what is there: ignored. */
 void observe_store_wrote(struct observe_store *s, unsigned watch, const json_t *object);
 /* The same for a write that changes nothing but a status: what the answer says anew besides came from somebody else just

@@ -16,6 +16,7 @@ struct item {
 	int64_t seen_ms;          /* when this came; monotonic */
 	uint64_t digest, lasting; /* of the text, and of the text without its status */
 	bool fe_ready;            /* a pod of an FE that is ready */
+	bool raw; /* text is as the server listed it; digests and fe_ready come when it is looked at */
 	unsigned watch;
 	uint64_t round;
 };
@@ -43,5 +44,9 @@ struct observe_store {
 uint64_t observe_version_of(const json_t *object);
 /* Fills the item's text and digests; its version is set already. */
 void observe_item_keep(struct item *i, const json_t *object);
+/* Of a raw one: parses what was listed. */
+void observe_item_settle(struct item *i);
+/* The cluster's bucket with nothing raw in it, or NULL. */
+struct bucket *observe_bucket(struct observe_store *s, const char *key);
 
 #endif

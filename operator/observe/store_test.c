@@ -234,6 +234,57 @@ static void a_digest_tells_of_every_change(void **state)
 	assert_int_equal(observe_store_digest_of(cr).lasting, first.lasting);
 }
 
+/* What a list told as text counts as what events told, and is news only once. */
+static void a_listed_object_is_as_one_of_an_event(void **state)
+{
+	(void)state;
+	static const char *const texts[] = {
+		"{\"kind\":\"StarRocksCluster\",\"status\":{\"phase\":\"x\"},\"metadata\":{"
+		"\"namespace\":\"n\","
+		"\"name\":\"c\",\"resourceVersion\":\"3\",\"managedFields\":[{\"manager\":\"me\","
+		"\"subresource\":\"scale\","
+		"\"fieldsV1\":{\"f:spec\":{\"f:starRocksCnSpec\":{\"f:replicas\":{}}}}}]}}",
+		SET("1", "", "{\"replicas\":1}"),
+		POD("1", READY("True")),
+	};
+	int n = 0;
+	_cleanup_(observe_store_freep) struct observe_store *listed = observe_store_new(told, &n);
+	_cleanup_(observe_store_freep) struct observe_store *sent = observe_store_new(told, &n);
+	observe_store_on_touch(listed, hear);
+	for (int round = 0; round < 2; round++) {
+		heard.now = heard.soon = 0;
+		observe_store_event(listed, 0, KUBE_LIST_BEGIN, NULL);
+		for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+			_cleanup_json_ json_t *o = parse(texts[i]);
+			observe_store_listed(listed, 0, str_of(texts[i]));
+			observe_store_event(sent, 0, KUBE_PUT, o);
+		}
+		observe_store_event(listed, 0, KUBE_LIST_END, NULL);
+		/* The FE's pod that is ready comes at once; all are there after the second list, too. */
+		assert_int_equal(heard.now, round == 0 ? 3 : 0);
+		assert_int_equal(heard.soon, 0);
+	}
+	struct observe_digest a, b;
+	_cleanup_json_ json_t *one = observe_store_world_at(listed, "n/c", &a);
+	_cleanup_json_ json_t *two = observe_store_world_at(sent, "n/c", &b);
+	assert_int_equal(a.cr, b.cr);
+	assert_int_equal(a.lasting, b.lasting);
+	assert_int_equal(a.rest, b.rest);
+	json_object_del(json_array_get(json_object_get(one, "pods"), 0), "seen_ms");
+	json_object_del(json_array_get(json_object_get(two, "pods"), 0), "seen_ms");
+	assert_true(json_equal(one, two));
+	assert_string_equal(data_get_str(one, "cr.metadata.roostScaledBy"), "me");
+	/* Listed and changed before anybody looked. */
+	_cleanup_(observe_store_freep) struct observe_store *s = observe_store_new(told, &n);
+	observe_store_on_touch(s, hear);
+	observe_store_listed(s, 0, str_of(SET("1", "", "{\"replicas\":1}")));
+	heard.now = heard.soon = 0;
+	_cleanup_json_ json_t *later = parse(SET("4", "", "{\"replicas\":2}"));
+	observe_store_event(s, 0, KUBE_PUT, later);
+	assert_int_equal(heard.now, 0);
+	assert_int_equal(heard.soon, 1);
+}
+
 static void ignore(void *arg, const char *key)
 {
 	(void)arg;
@@ -340,6 +391,7 @@ int main(void)
 		cmocka_unit_test(news_is_what_a_step_reads),
 		cmocka_unit_test(a_change_that_our_status_overtakes_is_told),
 		cmocka_unit_test(a_digest_tells_of_every_change),
+		cmocka_unit_test(a_listed_object_is_as_one_of_an_event),
 		cmocka_unit_test(who_scaled_is_known),
 		cmocka_unit_test(a_warehouse_hears_of_its_cluster),
 	};

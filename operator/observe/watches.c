@@ -90,6 +90,13 @@ static void on_change(void *arg, enum kube_change change, json_t *object)
 		observe_store_event(o->all->config.store, o->number, change, object);
 }
 
+static void on_listed(void *arg, struct str item)
+{
+	struct one *o = arg;
+	o->last_trouble = 0;
+	observe_store_listed(o->all->config.store, o->number, item);
+}
+
 /* Whether the kind is not there for us: its CRD is missing, or what we may not list is something that no cluster needs. */
 static bool counts_as_absent(struct one *o, int rc)
 {
@@ -169,6 +176,8 @@ static void *watch_thread(void *arg)
 		.should_stop = should_stop,
 		.arg = o,
 	};
+	if (needed(o->number))
+		w.on_listed = on_listed;
 	if (kube_client_new(o->all->config.kube, &kube, &err) < 0) {
 		log_error("a watch cannot start: %s", err.msg);
 		return NULL;

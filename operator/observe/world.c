@@ -16,14 +16,14 @@ struct copy { /* of an item, or of one that the world has already */
 
 typedef VEC(struct copy) copies_t;
 
-static const struct item *cr_of(const struct bucket *b)
+static struct item *cr_of(const struct bucket *b)
 {
 	size_t at = 0;
 	const char *id;
 	void *value;
-	const struct item *warehouse = NULL;
+	struct item *warehouse = NULL;
 	while (map_next(b->items, &at, &id, &value)) {
-		const struct item *i = value;
+		struct item *i = value;
 		if (i->text && strncmp(id, "StarRocksCluster/", 17) == 0)
 			return i;
 		if (i->text && strncmp(id, "StarRocksWarehouse/", 19) == 0)
@@ -60,7 +60,7 @@ struct observe_digest observe_store_digest(struct observe_store *s, const char *
 {
 	struct observe_digest d = { 0 };
 	pthread_mutex_lock(&s->lock);
-	const struct bucket *b = map_get(s->buckets, key);
+	const struct bucket *b = observe_bucket(s, key);
 	const struct item *cr = b ? cr_of(b) : NULL;
 	if (cr)
 		d = digest_of(b, cr);
@@ -160,7 +160,7 @@ json_t *observe_store_world_at(struct observe_store *s, const char *key,
 	struct copy own = { 0 };
 	struct wish wishes[2] = { 0 };
 	pthread_mutex_lock(&s->lock);
-	const struct bucket *b = map_get(s->buckets, key);
+	const struct bucket *b = observe_bucket(s, key);
 	const struct item *cr = b ? cr_of(b) : NULL;
 	if (cr) {
 		own = copy_of("", cr, NULL);
@@ -198,7 +198,7 @@ void observe_store_renew(struct observe_store *s, const char *key, json_t *world
 		json_object_set(before, id, pod);
 	}
 	pthread_mutex_lock(&s->lock);
-	const struct bucket *b = map_get(s->buckets, key);
+	const struct bucket *b = observe_bucket(s, key);
 	const struct item *cr = b ? cr_of(b) : NULL;
 	if (cr) {
 		copy_all(b, cr, before, &copies);
@@ -216,7 +216,9 @@ void observe_store_each(struct observe_store *s, void (*fn)(void *arg, const jso
 	void *value;
 	pthread_mutex_lock(&s->lock);
 	while (map_next(s->buckets, &at, &key, &value)) {
-		const struct item *i = cr_of(value);
+		struct item *i = cr_of(value);
+		if (i)
+			observe_item_settle(i);
 		_cleanup_json_ json_t *cr = i ? parsed(i->text, i->version) : NULL;
 		if (cr)
 			fn(arg, cr);
