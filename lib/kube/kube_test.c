@@ -352,6 +352,7 @@ static void a_list_comes_as_text(void **state)
 		{ HEAD "[ {\"metadata\":{\"name\":\"a]\"}} , {\"metadata\":{\"name\":\"b\"}}]}",
 		  NAMED("a]") NAMED("b") },
 		{ HEAD "[7,{\"metadata\":{\"name\":\"a\"}}]}", NAMED("a") },
+		{ HEAD "[{} {}]}", NULL },
 		{ HEAD "null}", "" },
 		{ HEAD "[{\"metadata\":{\"name\":\"a\"}},", NULL },
 		{ HEAD "[{\"metadata\":{\"name\":\"a\"}}", NULL },
