@@ -2,12 +2,16 @@
 #include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "scaler/policy/log.h"
@@ -21,7 +25,7 @@
 #define ROOST_VERSION "dev"
 #endif
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, END_MS = 5000 };
 
 struct flags {
 	const char *config, *listen, *tls_cert, *tls_key, *client_ca;
@@ -47,7 +51,10 @@ static const char usage[] =
 	"  --lease NS/NAME      of several replicas the holder decides, the others say the same\n"
 	"  --advertise HOST:PORT  where other replicas reach this one (POD_IP, or --listen)\n"
 	"  --help\n"
-	"       roost-scaler replay FILE    make the decisions of a log anew\n";
+	"       roost-scaler replay FILE    make the decisions of a log anew\n"
+	"On SIGTERM or SIGINT it ends within 5 s, whoever does not answer: the lease is given up "
+	"and\n"
+	"histories are written as far as 3 s allow.\n";
 
 /* What the log's lines give with this program; 1 when a line came out otherwise. */
 static int replay(int argc, char **argv)
@@ -138,6 +145,9 @@ struct program {
 
 static void program_stop(struct program *p)
 {
+	source_end(p->source);
+	source_discover_end(p->discover);
+	serve_replica_end(p->replica, deadline_in(SERVE_REPLICA_END_MS));
 	serve_replica_stop(p->replica);
 	serve_stop(p->serve);
 	source_discover_stop(p->discover);
@@ -247,13 +257,55 @@ static int start(struct program *p, const struct flags *f, struct err *err)
 	return rc < 0 ? rc : start_replica(p, f, &sc, err);
 }
 
+/* ---- the end ---------------------------------------------------------------------------------- */
+
+static sigset_t ends;
+static sem_t told_to_end;
+
+/* Whoever reads our log may hang, too. */
+static bool log_is_read(void)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+	return poll(&p, 1, 0) == 1;
+}
+
+/* Takes the signal, be it during the start, and sees that the program is over END_MS later: a library may wait for a name
+ * or a handshake for as long as it likes. */
+static void *end_by(void *arg)
+{
+	(void)arg;
+	int caught = 0;
+	(void)sigwait(&ends, &caught);
+	struct deadline by = deadline_in(END_MS);
+	(void)sem_post(&told_to_end);
+	if (log_is_read())
+		log_info("stopping on %s", caught == SIGTERM ? "SIGTERM" : "SIGINT");
+	clock_sleep_ms(deadline_left_ms(by));
+	if (log_is_read())
+		log_warn("something still waits after %d ms and is left as it is", END_MS);
+	_exit(0);
+}
+
+/* The signals are blocked before any thread starts, so that only that one takes them. */
+static int watch_for_end(struct err *err)
+{
+	pthread_t thread;
+	(void)sigemptyset(&ends);
+	(void)sigaddset(&ends, SIGTERM);
+	(void)sigaddset(&ends, SIGINT);
+	(void)pthread_sigmask(SIG_BLOCK, &ends, NULL);
+	(void)sem_init(&told_to_end, 0, 0);
+	if ((errno = pthread_create(&thread, NULL, end_by, NULL)) != 0)
+		return err_errno(err, "cannot start a thread");
+	(void)pthread_detach(thread);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct flags f = { 0 };
 	_cleanup_(program_stop) struct program p = { 0 };
 	struct err err = ERR_INIT;
-	sigset_t ends;
-	int caught = 0;
 	log_init("roost-scaler");
 	if (argc > 1 && strcmp(argv[1], "sim") == 0)
 		return sim_main(argc - 1, argv + 1);
@@ -262,22 +314,17 @@ int main(int argc, char **argv)
 	int exit_code = parse_flags(argc, argv, &f);
 	if (exit_code)
 		return exit_code - 1;
-	/* Blocked before any thread starts, so that only sigwait() below takes them. */
-	(void)sigemptyset(&ends);
-	(void)sigaddset(&ends, SIGTERM);
-	(void)sigaddset(&ends, SIGINT);
-	(void)pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (check_flags(&f, &err) < 0) {
 		fprintf(stderr, "roost-scaler: %s\n", err.msg);
 		return EXIT_USAGE;
 	}
-	if (start(&p, &f, &err) < 0) {
+	if (watch_for_end(&err) < 0 || start(&p, &f, &err) < 0) {
 		fprintf(stderr, "roost-scaler: %s\n", err.msg);
 		return 1;
 	}
 	log_info("listening port=%d pools=%zu", serve_port(p.serve), p.config.n);
-	(void)sigwait(&ends, &caught);
-	log_info("stopping on %s", caught == SIGTERM ? "SIGTERM" : "SIGINT");
+	while (sem_wait(&told_to_end) < 0 && errno == EINTR)
+		continue;
 	return 0;
 }

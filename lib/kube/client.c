@@ -39,6 +39,9 @@ struct kube_client {
 	const struct kube_config *config;
 	struct http_client *http;
 	int64_t timeout_ms;
+	struct deadline by; /* of all calls together; at_ms 0: none */
+	bool (*should_stop)(void *arg);
+	void *arg;
 	int64_t retry_ms;
 	const char *const *slim; /* words; NULL: answers are taken whole */
 	char *token;             /* from the token file */
@@ -80,6 +83,17 @@ void kube_client_free(struct kube_client *c)
 void kube_client_timeout(struct kube_client *c, int64_t ms)
 {
 	c->timeout_ms = ms;
+}
+
+void kube_client_by(struct kube_client *c, struct deadline by)
+{
+	c->by = by;
+}
+
+void kube_client_stop_when(struct kube_client *c, bool (*should_stop)(void *arg), void *arg)
+{
+	c->should_stop = should_stop;
+	c->arg = arg;
 }
 
 void kube_client_slim(struct kube_client *c, const char *const *words)
@@ -188,6 +202,8 @@ static int request_text(struct kube_client *c, const struct request *r, struct h
 {
 	_cleanup_buf_ struct buf body = BUF_INIT(KUBE_BODY_MAX);
 	const char *headers[] = { r->accept ? r->accept : "Accept: application/json", NULL };
+	if (c->should_stop && c->should_stop(c->arg))
+		return err_set(err, -ECANCELED, "the program ends");
 	if (r->body && data_json_dump(r->body, &body) < 0)
 		return err_set(err, -E2BIG, "the object passes %d bytes", KUBE_BODY_MAX);
 	struct http_call call = {
@@ -197,7 +213,11 @@ static int request_text(struct kube_client *c, const struct request *r, struct h
 		.content_type = r->body ? r->content_type : NULL,
 		.by = deadline_in(c->timeout_ms),
 		.body_max = KUBE_BODY_MAX,
+		.should_stop = c->should_stop,
+		.arg = c->arg,
 	};
+	if (c->by.at_ms)
+		call.by = deadline_min(call.by, c->by);
 	int rc = kube_call(c, &call, r->path, reply, err);
 	if (rc < 0)
 		return rc;

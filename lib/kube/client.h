@@ -52,6 +52,10 @@ struct kube_client;
 int kube_client_new(const struct kube_config *k, struct kube_client **ret, struct err *err);
 void kube_client_free(struct kube_client *c);
 void kube_client_timeout(struct kube_client *c, int64_t ms); /* of each later call */
+/* For a program that ends. Every later call is over by then, whatever its timeout; at_ms 0: no such end. */
+void kube_client_by(struct kube_client *c, struct deadline by);
+/* Asked before each call but a watch's own, and about once a second while it is under way: true ends it with -ECANCELED. */
+void kube_client_stop_when(struct kube_client *c, bool (*should_stop)(void *arg), void *arg);
 /* From now on lists, watches and answers to writes come with empty managedFields, unless these contain one of the words
  * (NULL-terminated, borrowed): they are half of an object's text, and parsing is what costs. kube_get() gives them. */
 void kube_client_slim(struct kube_client *c, const char *const *words);

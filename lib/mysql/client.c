@@ -19,31 +19,47 @@
 /* libmariadb's own timeouts count whole seconds for each read, so that a server which drips a byte a second
  * never times out. Its non-blocking calls are used instead: every wait is ours and ends at the deadline. */
 
-enum { RESULT_BYTES_MAX = 64 * 1024 * 1024 };
+enum { RESULT_BYTES_MAX = 64 * 1024 * 1024, ASK_EVERY_MS = 200 };
 
 struct mysqlc {
 	MYSQL *m;
 	int ca;      /* a file in memory; -1: plain */
 	bool broken; /* a call was given up half-way: the stream can no longer be trusted */
+	bool (*should_stop)(void *arg);
+	void *arg;
 };
 
 /* ---- waiting ---- */
-/* Waits for what libmariadb wants; returns the events, or 0 when the deadline passed. */
-static int wait_for(MYSQL *m, int wanted, struct deadline by)
+static bool stopped(const struct mysqlc *c)
 {
-	struct pollfd p = { .fd = mysql_get_socket(m), .events = 0 };
-	int64_t left = deadline_left_ms(by);
+	return c->should_stop && c->should_stop(c->arg);
+}
+
+/* poll() until then; 0: it passed, or we are to stop. */
+static int poll_by(const struct mysqlc *c, struct pollfd *p, struct deadline by)
+{
+	int rc = 0;
+	while (!stopped(c)) {
+		int64_t left = deadline_left_ms(by),
+			most = c->should_stop ? ASK_EVERY_MS : INT32_MAX;
+		rc = poll(p, 1, (int)(left > most ? most : left));
+		if (rc > 0 || (rc < 0 && errno != EINTR) || deadline_passed(by))
+			break;
+	}
+	return rc;
+}
+
+/* Waits for what libmariadb wants; returns the events, or 0 when the deadline passed. */
+static int wait_for(const struct mysqlc *c, int wanted, struct deadline by)
+{
+	struct pollfd p = { .fd = mysql_get_socket(c->m), .events = 0 };
 	if (wanted & MYSQL_WAIT_READ)
 		p.events |= POLLIN;
 	if (wanted & MYSQL_WAIT_WRITE)
 		p.events |= POLLOUT;
 	if (wanted & MYSQL_WAIT_EXCEPT)
 		p.events |= POLLPRI;
-	int rc;
-	do
-		rc = poll(&p, 1, left > INT32_MAX ? INT32_MAX : (int)left);
-	while (rc < 0 && errno == EINTR && (left = deadline_left_ms(by)) > 0);
-	if (rc <= 0)
+	if (poll_by(c, &p, by) <= 0)
 		return 0;
 	int got = 0;
 	if (p.revents & (POLLIN | POLLHUP | POLLERR))
@@ -58,17 +74,19 @@ static int wait_for(MYSQL *m, int wanted, struct deadline by)
 static int late(struct mysqlc *c, const char *what, struct err *err)
 {
 	c->broken = true;
+	if (stopped(c))
+		return err_set(err, -ECANCELED, "%s: given up", what);
 	return err_set(err, -ETIMEDOUT, "%s: no answer before the deadline", what);
 }
 
-#define DRIVE(c, by, wanted, again, what, err)                       \
-	do {                                                         \
-		while (wanted) {                                     \
-			int got_ = wait_for((c)->m, (wanted), (by)); \
-			if (!got_)                                   \
-				return late((c), (what), (err));     \
-			(wanted) = (again);                          \
-		}                                                    \
+#define DRIVE(c, by, wanted, again, what, err)                    \
+	do {                                                      \
+		while (wanted) {                                  \
+			int got_ = wait_for((c), (wanted), (by)); \
+			if (!got_)                                \
+				return late((c), (what), (err));  \
+			(wanted) = (again);                       \
+		}                                                 \
 	} while (0)
 
 /* ---- failures ---- */
@@ -141,6 +159,8 @@ int mysqlc_open(const struct mysqlc_address *a, struct deadline by, struct mysql
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	pthread_once(&once, library_init);
 	c->ca = -1;
+	c->should_stop = a->should_stop;
+	c->arg = a->arg;
 	c->m = mysql_init(NULL);
 	if (!c->m)
 		return err_set(err, -ENOMEM, "%s: out of memory", what);

@@ -7,6 +7,7 @@
 #ifndef ROOST_MYSQL_CLIENT_H
 #define ROOST_MYSQL_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,9 @@ struct mysqlc_address {
 	const char *password; /* may be NULL or "" */
 	const char *
 		tls_ca; /* PEM text: TLS or nothing, and the certificate is for host; NULL: plain */
+	/* Asked a few times a second while an answer is waited for, by mysqlc_query() too; true ends it with -ECANCELED. */
+	bool (*should_stop)(void *arg);
+	void *arg;
 };
 int mysqlc_open(const struct mysqlc_address *a, struct deadline by, struct mysqlc **ret,
                 struct err *err);

@@ -132,8 +132,10 @@ static void what_breaks(void **state)
 	_cleanup_(mysqlc_closep) struct mysqlc *c = open_fake(f);
 	_cleanup_(mysqlc_closep) struct mysqlc *d = NULL;
 	_cleanup_mysqlc_result_ struct mysqlc_result r = { 0 };
-	struct mysqlc_address nobody = { "127.0.0.1", f->port, "nobody", "x", NULL };
-	struct mysqlc_address closed = { "127.0.0.1", 1, "root", NULL, NULL };
+	struct mysqlc_address nobody = {
+		.host = "127.0.0.1", .port = f->port, .user = "nobody", .password = "x"
+	};
+	struct mysqlc_address closed = { .host = "127.0.0.1", .port = 1, .user = "root" };
 	struct err err = ERR_INIT;
 	struct mysqlc *none = NULL;
 	assert_int_equal(mysqlc_query(c, "huge", deadline_in(30000), &r, &err), -E2BIG);
@@ -146,6 +148,11 @@ static void what_breaks(void **state)
 	assert_null(none);
 }
 
+static bool third_time(void *arg)
+{
+	return ++*(int *)arg >= 3;
+}
+
 /* A listener that never greets: a black hole. */
 static void a_black_hole_costs_the_deadline(void **state)
 {
@@ -154,17 +161,23 @@ static void a_black_hole_costs_the_deadline(void **state)
 	_cleanup_(fd_closep) int fd = mysqlc_fake_listen(&port);
 	struct mysqlc *c = NULL;
 	struct err err = ERR_INIT;
-	struct mysqlc_address hole = { "127.0.0.1", port, "root", NULL, NULL };
+	struct mysqlc_address hole = { .host = "127.0.0.1", .port = port, .user = "root" };
 	int64_t began = clock_mono_ms();
 	assert_int_equal(mysqlc_open(&hole, deadline_in(300), &c, &err), -ETIMEDOUT);
 	assert_in_range(clock_mono_ms() - began, 250, 1200);
+	int asked = 0;
+	hole.should_stop = third_time;
+	hole.arg = &asked;
+	assert_int_equal(mysqlc_open(&hole, deadline_in(600000), &c, &err), -ECANCELED);
 }
 
 /* ---- TLS or nothing ---- */
 static void a_server_in_the_clear_is_no_server(void **state)
 {
 	const struct mysqlc_fake *f = *state;
-	struct mysqlc_address a = { "127.0.0.1", f->port, "root", NULL, "no CA at all" };
+	struct mysqlc_address a = {
+		.host = "127.0.0.1", .port = f->port, .user = "root", .tls_ca = "no CA at all"
+	};
 	struct mysqlc *c = NULL;
 	struct err err = ERR_INIT;
 	assert_int_equal(mysqlc_open(&a, deadline_in(30000), &c, &err), -EKEYREJECTED);
@@ -193,7 +206,9 @@ static void a_handshake_that_never_ends_is_given_up(void **state)
 	pthread_t thread;
 	struct mysqlc *c = NULL;
 	struct err err = ERR_INIT;
-	struct mysqlc_address a = { "127.0.0.1", port, "root", NULL, MYSQLC_FAKE_CA };
+	struct mysqlc_address a = {
+		.host = "127.0.0.1", .port = port, .user = "root", .tls_ca = MYSQLC_FAKE_CA
+	};
 	assert_int_equal(pthread_create(&thread, NULL, silent_server, &fd), 0);
 	int64_t began = clock_mono_ms();
 	assert_true(mysqlc_open(&a, deadline_in(300), &c, &err) < 0);

@@ -82,7 +82,8 @@ struct http_done {
 int http_batch_new(const struct http_tls *tls, struct http_batch **ret, struct err *err);
 void http_batch_free(struct http_batch *b); /* breaks off what is under way */
 /* How many connections stay open between calls. Unasked it follows the calls under way, four for each: too few for
- * one who asks thousands of peers in turn, and each new connection costs more than the call. */
+ * one who asks thousands of peers in turn, and each new connection costs more than the call. Names are then not remembered
+ * beyond a connection. */
 void http_batch_keep(struct http_batch *b, size_t connections);
 int http_batch_add(struct http_batch *b, const struct http_call *call, struct http_reply *reply,
                    void *tag, struct err *err);

@@ -24,6 +24,7 @@ struct http_batch {
 	struct op *idle;
 	size_t busy;
 	size_t cancelled;
+	bool keeps; /* a connection for each peer */
 };
 
 int http_batch_new(const struct http_tls *tls, struct http_batch **ret, struct err *err)
@@ -61,6 +62,7 @@ void http_batch_free(struct http_batch *b)
 
 void http_batch_keep(struct http_batch *b, size_t connections)
 {
+	b->keeps = true;
 	(void)curl_multi_setopt(b->multi, CURLMOPT_MAXCONNECTS, (long)connections);
 }
 
@@ -86,6 +88,9 @@ int http_batch_add(struct http_batch *b, const struct http_call *call, struct ht
 	int rc = http_xfer_begin(&op->x, op->easy, &b->tls, call, reply, err);
 	if (rc < 0)
 		return rc;
+	/* With kept connections each name is looked up once, and curl walks through those it remembers at each call's end. */
+	if (b->keeps)
+		curl_easy_setopt(op->easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
 	CURLMcode code = curl_multi_add_handle(b->multi, op->easy);
 	if (code != CURLM_OK) {
 		http_xfer_drop(&op->x);

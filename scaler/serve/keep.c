@@ -15,13 +15,15 @@ struct item {
 };
 typedef VEC(struct item) item_vec;
 
-static void note(void *arg, const struct serve_history *h)
+static bool note(void *arg, const struct serve_history *h)
 {
 	item_vec *v = arg;
-	if (v->n < BATCH_MAX)
-		vec_push(v, (struct item){ xstrdup(h->key), xstrdup(h->ns), xstrdup(h->cluster),
-		                           xstrdup(h->pool), h->uid ? xstrdup(h->uid) : NULL,
-		                           h->text ? xstrdup(h->text) : NULL, h->house });
+	if (v->n == BATCH_MAX)
+		return false;
+	vec_push(v, (struct item){ xstrdup(h->key), xstrdup(h->ns), xstrdup(h->cluster),
+	                           xstrdup(h->pool), h->uid ? xstrdup(h->uid) : NULL,
+	                           h->text ? xstrdup(h->text) : NULL, h->house });
+	return true;
 }
 
 static void drop(item_vec *v)
@@ -60,7 +62,7 @@ static bool read_one(struct serve_pools *p, struct kube_client *c, const struct 
 void serve_keep_read(struct serve_pools *p, struct kube_client *c)
 {
 	item_vec v = { 0 };
-	serve_pools_histories(p, SERVE_HISTORY_UNREAD, note, &v);
+	serve_pools_histories(p, SERVE_HISTORY_UNREAD, 0, note, &v);
 	size_t i = 0;
 	while (i < v.n && read_one(p, c, &v.v[i]))
 		i++;
@@ -76,27 +78,33 @@ static json_t *owner_of(const struct item *item)
 	                 "name", item->cluster, n, "uid", item->uid);
 }
 
-static void write_one(struct kube_client *c, const struct item *item)
+static int write_one(struct kube_client *c, const struct item *item, struct err *err)
 {
 	autofree char *name = xasprintf("%s-roost-history", item->cluster);
 	struct kube_ref ref = { &KUBE_CONFIG_MAP, item->ns, name, NULL };
-	struct err err = ERR_INIT;
 	_cleanup_json_ json_t *map = json_pack(
 		"{s:s, s:s, s:{s:s, s:s, s:{s:s}}, s:{s:s}}", "apiVersion", "v1", "kind",
 		"ConfigMap", "metadata", "name", name, "namespace", item->ns, "labels",
 		"app.kubernetes.io/managed-by", "roost-scaler", "data", item->pool, item->text);
 	if (item->uid)
 		data_set(map, "metadata.ownerReferences", owner_of(item));
-	int rc = kube_apply(c, &ref, "roost-scaler", map, NULL, &err);
-	if (rc != 0)
-		log_warn("pool=%s its history could not be kept: %s", item->key, err.msg);
+	return kube_apply(c, &ref, "roost-scaler", map, NULL, err);
 }
 
-void serve_keep_write(struct serve_pools *p, struct kube_client *c)
+int serve_keep_write(struct serve_pools *p, struct kube_client *c, int64_t before_ms,
+                     struct err *err)
 {
 	item_vec v = { 0 };
-	serve_pools_histories(p, SERVE_HISTORY_CHANGED, note, &v);
-	for (size_t i = 0; i < v.n; i++)
-		write_one(c, &v.v[i]);
+	int rc = 0;
+	serve_pools_histories(p, SERVE_HISTORY_CHANGED, before_ms, note, &v);
+	for (size_t i = 0; i < v.n && rc >= 0; i++) {
+		rc = write_one(c, &v.v[i], err);
+		if (rc > 0)
+			log_warn("pool=%s its history could not be kept: %s", v.v[i].key, err->msg);
+		else if (rc < 0)
+			log_warn("%zu histories are not kept: %s", v.n - i, err->msg);
+	}
+	rc = rc < 0 ? rc : v.n == BATCH_MAX;
 	drop(&v);
+	return rc;
 }

@@ -8,9 +8,12 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/map.h"
+#include "lib/base/vec.h"
 #include "scaler/policy/history.h"
 #include "scaler/policy/log.h"
 #include "scaler/serve/decisions.h"
+
+enum { SLICE = 64 /* pools copied while the others wait */, NAMES_MAX = 1024 * 1024 };
 
 const char *const serve_series_names[SERVE_SERIES] = {
 	[SERVE_DESIRED] = "roost_pool_desired",
@@ -43,14 +46,19 @@ struct pool {
 	char *problem;                  /* why the last try brought none; NULL: it did */
 	struct policy_history *history; /* NULL: it never needed a node */
 	int64_t forecast_at;            /* the minute that state.forecast is of */
-	bool history_read, history_changed;
+	int64_t kept_ms;                /* when the history was last handed out to be kept */
+	bool history_read;
 	bool house;                  /* a warehouse's */
+	uint32_t at;                 /* in order */
+	uint32_t walk;               /* the last one that saw it */
 	int64_t adopted, adopted_ms; /* the leader's word, and when it came; 0: never */
 };
 
 struct serve_pools {
 	pthread_mutex_t lock;
 	struct map *pools;
+	VEC(struct pool *) order; /* the same, for walks */
+	uint32_t walks;
 	int64_t max_age_ms;
 	_Atomic bool complete;
 	struct serve_decisions *decisions;
@@ -87,6 +95,7 @@ void serve_pools_free(struct serve_pools *p)
 	if (!p)
 		return;
 	map_free(p->pools);
+	vec_free(&p->order);
 	serve_decisions_close(p->decisions);
 	(void)pthread_mutex_destroy(&p->lock);
 	free(p);
@@ -117,6 +126,8 @@ static void on_target(void *arg, const char *key, const struct source_target *t)
 		pool->pool = pool->cluster + strlen(t->cluster) + 1;
 		pool->uid = t->uid ? xstrdup(t->uid) : NULL;
 		pool->house = t->house != NULL;
+		pool->at = (uint32_t)p->order.n;
+		vec_push(&p->order, pool);
 		map_put(p->pools, key, pool);
 	}
 	pool->limits = t->limits;
@@ -127,7 +138,12 @@ static void on_gone(void *arg, const char *key)
 {
 	struct serve_pools *p = arg;
 	(void)pthread_mutex_lock(&p->lock);
-	(void)map_del(p->pools, key);
+	struct pool *pool = map_get(p->pools, key);
+	if (pool) {
+		p->order.v[pool->at] = p->order.v[--p->order.n];
+		p->order.v[pool->at]->at = pool->at;
+		(void)map_del(p->pools, key);
+	}
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
@@ -149,7 +165,6 @@ static void look_back(struct pool *p, int64_t real_ms)
 	if (!p->history)
 		return;
 	policy_history_note(p->history, real_ms, p->state.need);
-	p->history_changed = true;
 }
 
 /* "queue", "panic", "hold"…: what of a reason is not numbers. */
@@ -271,34 +286,92 @@ enum serve_found serve_pools_document(struct serve_pools *p, const char *key, st
 	return found;
 }
 
+/* ---- all pools, without keeping anybody waiting ------------------------------------------------ */
+
+struct walk { /* copies of some pools */
+	struct serve_sample v[SLICE];
+	size_t names_at[SLICE]; /* "ns", "cluster", "pool" in names */
+	size_t n;
+	struct buf names;
+};
+
+/* Under the lock. */
+static void copy_pool(const struct serve_pools *p, const struct pool *pool, int64_t now,
+                      struct walk *w)
+{
+	int64_t age = now - pool->at_ms;
+	w->v[w->n] = (struct serve_sample){
+		.known = pool->at_ms != 0,
+		.fresh = pool->at_ms != 0 && age <= p->max_age_ms,
+		.value = { [SERVE_DESIRED] = (double)pool->decision.desired,
+		           [SERVE_CURRENT] = (double)pool->snap.nodes,
+		           [SERVE_PENDING] = (double)pool->snap.pending,
+		           [SERVE_OLDEST_WAIT] = pool->snap.oldest_wait_s,
+		           [SERVE_REQUIRED_SLOTS] = (double)pool->snap.slots_asked,
+		           [SERVE_RUNNING] = (double)pool->snap.running,
+		           [SERVE_AGE] = (double)age / 1000 },
+	};
+	w->names_at[w->n++] = w->names.len;
+	(void)buf_add(&w->names, pool->names,
+	              (size_t)(pool->pool - pool->names) + strlen(pool->pool) + 1);
+}
+
+static void tell(struct walk *w, void (*fn)(void *arg, const struct serve_sample *s), void *arg)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		struct serve_sample *s = &w->v[i];
+		s->ns = w->names.p + w->names_at[i];
+		s->cluster = s->ns + strlen(s->ns) + 1;
+		s->pool = s->cluster + strlen(s->cluster) + 1;
+		fn(arg, s);
+	}
+	w->n = 0;
+	buf_reset(&w->names);
+}
+
+/* From the end down, since the last pool takes the place of one that goes: none is left out, and one that was moved has
+ * its mark. */
+static void copy_slice(struct serve_pools *p, uint32_t mark, size_t *left, struct walk *w)
+{
+	int64_t now = clock_mono_ms();
+	(void)pthread_mutex_lock(&p->lock);
+	*left = *left < p->order.n ? *left : p->order.n;
+	while (*left && w->n < SLICE) {
+		struct pool *pool = p->order.v[--*left];
+		if (pool->walk != mark)
+			copy_pool(p, pool, now, w);
+		pool->walk = mark;
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
 void serve_pools_each(struct serve_pools *p, void (*fn)(void *arg, const struct serve_sample *s),
                       void *arg)
 {
-	size_t at = 0;
-	const char *key;
-	void *value;
+	struct walk w = { .names = BUF_INIT(NAMES_MAX) };
+	(void)pthread_mutex_lock(&p->lock);
+	size_t left = p->order.n;
+	uint32_t mark = ++p->walks;
+	(void)pthread_mutex_unlock(&p->lock);
+	while (left) {
+		copy_slice(p, mark, &left, &w);
+		tell(&w, fn, arg);
+	}
+	buf_free(&w.names);
+}
+
+void serve_pools_one(struct serve_pools *p, const char *key,
+                     void (*fn)(void *arg, const struct serve_sample *s), void *arg)
+{
+	struct walk w = { .names = BUF_INIT(NAMES_MAX) };
 	int64_t now = clock_mono_ms();
 	(void)pthread_mutex_lock(&p->lock);
-	while (map_next(p->pools, &at, &key, &value)) {
-		const struct pool *pool = value;
-		int64_t age = now - pool->at_ms;
-		struct serve_sample s = {
-			.ns = pool->ns,
-			.cluster = pool->cluster,
-			.pool = pool->pool,
-			.known = pool->at_ms != 0,
-			.fresh = pool->at_ms != 0 && age <= p->max_age_ms,
-			.value = { [SERVE_DESIRED] = (double)pool->decision.desired,
-			           [SERVE_CURRENT] = (double)pool->snap.nodes,
-			           [SERVE_PENDING] = (double)pool->snap.pending,
-			           [SERVE_OLDEST_WAIT] = pool->snap.oldest_wait_s,
-			           [SERVE_REQUIRED_SLOTS] = (double)pool->snap.slots_asked,
-			           [SERVE_RUNNING] = (double)pool->snap.running,
-			           [SERVE_AGE] = (double)age / 1000 },
-		};
-		fn(arg, &s);
-	}
+	const struct pool *pool = map_get(p->pools, key);
+	if (pool)
+		copy_pool(p, pool, now, &w);
 	(void)pthread_mutex_unlock(&p->lock);
+	tell(&w, fn, arg);
+	buf_free(&w.names);
 }
 
 /* ---- replicas --------------------------------------------------------------------------------- */
@@ -311,23 +384,30 @@ void serve_pools_role(struct serve_pools *p, bool leads, int64_t epoch)
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
+struct decisions {
+	struct buf *out;
+	const char *comma;
+};
+
+static void add_decision(void *arg, const struct serve_sample *s)
+{
+	struct decisions *d = arg;
+	if (!s->fresh)
+		return;
+	(void)buf_addf(d->out, "%s\"%s/%s/%s\":%.0f", d->comma, s->ns, s->cluster, s->pool,
+	               s->value[SERVE_DESIRED]);
+	d->comma = ",";
+}
+
 void serve_pools_decisions(struct serve_pools *p, struct buf *out)
 {
-	size_t at = 0;
-	const char *key, *comma = "";
-	void *value;
-	int64_t now = clock_mono_ms();
+	struct decisions d = { out, "" };
 	(void)pthread_mutex_lock(&p->lock);
-	(void)buf_addf(out, "{\"epoch\":%lld,\"pools\":{", (long long)p->epoch);
-	while (map_next(p->pools, &at, &key, &value)) {
-		const struct pool *pool = value;
-		if (pool->at_ms == 0 || now - pool->at_ms > p->max_age_ms)
-			continue;
-		(void)buf_addf(out, "%s\"%s\":%lld", comma, key, (long long)pool->decision.desired);
-		comma = ",";
-	}
-	(void)buf_adds(out, "}}");
+	int64_t epoch = p->epoch;
 	(void)pthread_mutex_unlock(&p->lock);
+	(void)buf_addf(out, "{\"epoch\":%lld,\"pools\":{", (long long)epoch);
+	serve_pools_each(p, add_decision, &d);
+	(void)buf_adds(out, "}}");
 }
 
 void serve_pools_adopt(struct serve_pools *p, const char *key, int64_t desired)
@@ -345,27 +425,29 @@ void serve_pools_adopt(struct serve_pools *p, const char *key, int64_t desired)
 
 /* ---- histories -------------------------------------------------------------------------------- */
 
-void serve_pools_histories(struct serve_pools *p, enum serve_history_kind kind,
-                           void (*fn)(void *arg, const struct serve_history *h), void *arg)
+void serve_pools_histories(struct serve_pools *p, enum serve_history_kind kind, int64_t before_ms,
+                           bool (*fn)(void *arg, const struct serve_history *h), void *arg)
 {
 	size_t at = 0;
 	const char *key;
 	void *value;
+	bool taken = true;
+	int64_t now = clock_mono_ms();
 	(void)pthread_mutex_lock(&p->lock);
-	while (map_next(p->pools, &at, &key, &value)) {
+	while (taken && map_next(p->pools, &at, &key, &value)) {
 		struct pool *pool = value;
 		_cleanup_buf_ struct buf text = BUF_INIT(SERVE_HISTORY_MAX);
-		bool changed = pool->history_read && pool->history_changed;
+		bool changed = pool->history && pool->history_read && pool->at_ms > pool->kept_ms &&
+		               pool->kept_ms < before_ms;
 		if (kind == SERVE_HISTORY_CHANGED ? !changed : pool->history_read)
 			continue;
-		if (kind == SERVE_HISTORY_CHANGED) {
+		if (kind == SERVE_HISTORY_CHANGED)
 			policy_history_write(pool->history, &text);
-			pool->history_changed = false;
-		}
 		struct serve_history h = { key,       pool->ns, pool->cluster, pool->pool,
 			                   pool->uid, text.p,   pool->house };
-		if (!text.overflow)
-			fn(arg, &h);
+		taken = text.overflow || fn(arg, &h);
+		if (taken && kind == SERVE_HISTORY_CHANGED)
+			pool->kept_ms = now;
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 }

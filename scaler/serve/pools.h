@@ -1,6 +1,6 @@
 /* Every pool's last snapshot and the decision made from it: what the endpoints answer from.
  *
- * Thread: safe; one lock, held for microseconds. Feeds on a source's events, runs the policy once per
+ * Thread: safe; one lock, held for microseconds; serve_pools_each() and serve_pools_decisions() are one thread's. Feeds on a source's events, runs the policy once per
  * snapshot. Limits: a document is under SERVE_DOCUMENT_MAX bytes. */
 #ifndef ROOST_SCALER_SERVE_POOLS_H
 #define ROOST_SCALER_SERVE_POOLS_H
@@ -41,15 +41,16 @@ void serve_pools_role(struct serve_pools *p, bool leads, int64_t epoch);
 void serve_pools_decisions(struct serve_pools *p, struct buf *out);
 void serve_pools_adopt(struct serve_pools *p, const char *key, int64_t desired);
 
-/* Histories (keep.h): those to be read once, or those that changed since they were last handed out. */
+/* Histories (keep.h): those to be read once, or those that changed since they were last handed out, if that was before
+ * `before_ms` on the monotonic clock. fn answers whether it took one: false ends the walk, and that one stays. */
 enum serve_history_kind { SERVE_HISTORY_UNREAD, SERVE_HISTORY_CHANGED };
 struct serve_history { /* borrowed for the time of the callback */
 	const char *key, *ns, *cluster, *pool, *uid;
 	const char *text; /* NULL for those to be read */
 	bool house;       /* cluster is "<w>-warehouse", uid that of the StarRocksWarehouse w */
 };
-void serve_pools_histories(struct serve_pools *p, enum serve_history_kind kind,
-                           void (*fn)(void *arg, const struct serve_history *h), void *arg);
+void serve_pools_histories(struct serve_pools *p, enum serve_history_kind kind, int64_t before_ms,
+                           bool (*fn)(void *arg, const struct serve_history *h), void *arg);
 /* text: "" when there is none. -EINVAL: it is not one, and counts as none. */
 int serve_pools_history_put(struct serve_pools *p, const char *key, struct str text,
                             struct err *err);
@@ -74,9 +75,13 @@ struct serve_sample {
 	bool fresh;                      /* the other values count */
 	double value[SERVE_SERIES];
 };
-/* Each pool in turn, under the lock. */
+/* Each pool in turn, from copies that are made a few at a time, so that nobody waits for long; fn without the lock. One that
+ * comes or goes meanwhile may be told of or not. One walk at a time. */
 void serve_pools_each(struct serve_pools *p, void (*fn)(void *arg, const struct serve_sample *s),
                       void *arg);
+/* That pool alone, if it is there. */
+void serve_pools_one(struct serve_pools *p, const char *key,
+                     void (*fn)(void *arg, const struct serve_sample *s), void *arg);
 
 DEFINE_CLEANUP(struct serve_pools, serve_pools_free)
 

@@ -1,6 +1,7 @@
 #include "scaler/serve/query.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static void skip(struct str *s, size_t n)
 {
@@ -133,4 +134,20 @@ bool serve_query_matches(const struct serve_query *q, const char *ns, const char
 			return false;
 	}
 	return true;
+}
+
+static const char *wanted(const struct serve_query *q, const char *label)
+{
+	for (size_t i = 0; i < q->n; i++)
+		if (!q->matchers[i].negated && str_eqs(q->matchers[i].label, label))
+			return q->matchers[i].value;
+	return NULL;
+}
+
+bool serve_query_key(const struct serve_query *q, char *key, size_t size)
+{
+	const char *ns = wanted(q, "namespace"), *cluster = wanted(q, "cluster"),
+		   *pool = wanted(q, "pool");
+	return ns && cluster && pool &&
+	       (size_t)snprintf(key, size, "%s/%s/%s", ns, cluster, pool) < size;
 }

@@ -25,6 +25,8 @@ struct serve_query {
 
 /* -EINVAL says what is not understood; functions, operators and =~ are refused by name. */
 int serve_query_parse(struct str text, struct serve_query *ret, struct err *err);
+/* "ns/cluster/pool" when it asks for that one pool. false: for others, too, or the key is longer than size. */
+bool serve_query_key(const struct serve_query *q, char *key, size_t size);
 bool serve_query_matches(const struct serve_query *q, const char *ns, const char *cluster,
                          const char *pool);
 

@@ -31,7 +31,11 @@ struct serve_replica {
 	struct http_client *peer;
 	pthread_t thread;
 	_Atomic bool stop;
+	struct deadline end; /* before stop */
 	bool leads, troubled;
+	bool ending;             /* the last calls */
+	int64_t keep_ms;         /* histories are written that were not since then */
+	struct deadline keep_at; /* when they are due */
 };
 
 /* ---- the leader's numbers --------------------------------------------------------------------- */
@@ -107,10 +111,42 @@ static void take_role(struct serve_replica *r)
 	serve_pools_role(r->config.pools, leads, epoch);
 }
 
+/* A batch at a time, so that the lease is renewed between them. */
+static void keep(struct serve_replica *r)
+{
+	struct err err = ERR_INIT;
+	if (deadline_passed(r->keep_at)) {
+		r->keep_at = deadline_in(SERVE_KEEP_EVERY_MS);
+		r->keep_ms = clock_mono_ms();
+	}
+	if (r->keep_ms && serve_keep_write(r->config.pools, r->kube, r->keep_ms, &err) != 1)
+		r->keep_ms = 0;
+}
+
+/* Others wait for the lease; a history is a gift. */
+static void finish(struct serve_replica *r)
+{
+	struct err err = ERR_INIT;
+	int64_t now = clock_mono_ms();
+	r->ending = true;
+	kube_client_by(r->kube, r->end);
+	if (r->lease && kube_lease_release(r->lease, r->kube, &err) != 0)
+		log_warn("the lease is not given up and runs out by itself: %s", err.msg);
+	while (r->leads && serve_keep_write(r->config.pools, r->kube, now, &err) == 1)
+		continue;
+}
+
+static bool cut_short(void *arg)
+{
+	const struct serve_replica *r = arg;
+	return atomic_load(&r->stop) && !r->ending;
+}
+
 static void *work(void *arg)
 {
 	struct serve_replica *r = arg;
-	struct deadline lease = deadline_in(0), keep = deadline_in(SERVE_KEEP_EVERY_MS);
+	struct deadline lease = deadline_in(0);
+	r->keep_at = deadline_in(SERVE_KEEP_EVERY_MS);
 	while (!atomic_load(&r->stop)) {
 		if (r->lease && deadline_passed(lease)) {
 			lease = deadline_in(LEASE_EVERY_MS);
@@ -121,17 +157,12 @@ static void *work(void *arg)
 		if (*leader && strcmp(leader, r->address) != 0)
 			follow(r, leader);
 		serve_keep_read(r->config.pools, r->kube);
-		if (r->leads && deadline_passed(keep)) {
-			keep = deadline_in(SERVE_KEEP_EVERY_MS);
-			serve_keep_write(r->config.pools, r->kube);
-		}
+		if (r->leads)
+			keep(r);
 		for (int ms = 0; ms < TICK_MS && !atomic_load(&r->stop); ms += 50)
 			clock_sleep_ms(50);
 	}
-	if (r->leads)
-		serve_keep_write(r->config.pools, r->kube);
-	if (r->lease)
-		(void)kube_lease_release(r->lease, r->kube, &(struct err)ERR_INIT);
+	finish(r);
 	return NULL;
 }
 
@@ -171,8 +202,10 @@ int serve_replica_start(const struct serve_replica_config *config, struct serve_
 	int rc = kube_client_new(config->kube, &r->kube, err);
 	if (rc == 0)
 		rc = http_client_new(r->ca_file ? &tls : NULL, &r->peer, err);
-	if (rc == 0)
+	if (rc == 0) {
 		kube_client_timeout(r->kube, KUBE_CALL_MS);
+		kube_client_stop_when(r->kube, cut_short, r);
+	}
 	if (rc == 0 && config->lease) {
 		struct kube_lease_config lc = { .ns = config->ns,
 			                        .name = config->lease,
@@ -192,11 +225,20 @@ int serve_replica_start(const struct serve_replica_config *config, struct serve_
 	return 0;
 }
 
+void serve_replica_end(struct serve_replica *r, struct deadline by)
+{
+	if (!r)
+		return;
+	r->end = by;
+	atomic_store(&r->stop, true);
+}
+
 void serve_replica_stop(struct serve_replica *r)
 {
 	if (!r)
 		return;
-	atomic_store(&r->stop, true);
+	if (!atomic_load(&r->stop))
+		serve_replica_end(r, deadline_in(SERVE_REPLICA_END_MS));
 	(void)pthread_join(r->thread, NULL);
 	replica_free(r);
 }

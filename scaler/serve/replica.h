@@ -11,6 +11,8 @@
 #include "lib/kube/client.h"
 #include "scaler/serve/pools.h"
 
+enum { SERVE_REPLICA_END_MS = 3000 };
+
 struct serve_replica_config {           /* strings are copied */
 	const struct kube_config *kube; /* borrowed */
 	struct serve_pools *pools;      /* borrowed */
@@ -23,7 +25,10 @@ struct serve_replica_config {           /* strings are copied */
 struct serve_replica;
 int serve_replica_start(const struct serve_replica_config *config, struct serve_replica **ret,
                         struct err *err);
-/* Writes histories and gives the Lease up. */
+/* Cuts what is under way, gives the Lease up and writes histories, all until then: what does not fit is left out. Does not
+ * wait. A Lease that is not given up runs out by itself, a history is as it was kept last. */
+void serve_replica_end(struct serve_replica *r, struct deadline by);
+/* Waits for the end; without serve_replica_end() it has SERVE_REPLICA_END_MS. */
 void serve_replica_stop(struct serve_replica *r);
 
 DEFINE_CLEANUP(struct serve_replica, serve_replica_stop)

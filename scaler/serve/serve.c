@@ -8,6 +8,7 @@
 #include "lib/data/json.h"
 #include "lib/net/prom.h"
 #include "scaler/serve/query.h"
+#include "scaler/serve/scribe.h"
 
 enum { METRICS_MAX = 64 * 1024 * 1024, KEY_MAX = 800, ROUTES = 6, GRACE_MS = 1000 };
 #define RETRY_AFTER_S "1"
@@ -15,6 +16,7 @@ enum { METRICS_MAX = 64 * 1024 * 1024, KEY_MAX = 800, ROUTES = 6, GRACE_MS = 100
 struct serve {
 	struct http_server *server;
 	struct serve_pools *pools;
+	struct serve_scribe *scribe; /* for what walks through all pools */
 	struct http_route routes[ROUTES];
 };
 
@@ -58,8 +60,7 @@ static void answer_pool(void *arg, struct http_req *r)
 	}
 }
 
-/* For the other replicas. */
-static void answer_decisions(void *arg, struct http_req *r)
+static void write_decisions(void *arg, struct http_req *r)
 {
 	struct serve *s = arg;
 	_cleanup_buf_ struct buf out = BUF_INIT(METRICS_MAX);
@@ -67,32 +68,46 @@ static void answer_decisions(void *arg, struct http_req *r)
 	http_answer_json(r, 200, buf_cstr(&out));
 }
 
-/* ---- Prometheus ------------------------------------------------------------------------------- */
+/* For the other replicas. */
+static void answer_decisions(void *arg, struct http_req *r)
+{
+	struct serve *s = arg;
+	serve_scribe_hand(s->scribe, r, write_decisions, s);
+}
 
-struct exposition {
-	struct buf *out;
-	enum serve_series series;
-};
+/* ---- Prometheus ------------------------------------------------------------------------------- */
 
 static void expose(void *arg, const struct serve_sample *s)
 {
-	const struct exposition *e = arg;
-	if (s->known && (s->fresh || e->series == SERVE_AGE))
-		prom_series(e->out, serve_series_names[e->series], s->value[e->series], "namespace",
-		            s->ns, "cluster", s->cluster, "pool", s->pool, NULL);
+	struct buf *of = arg; /* each series */
+	for (int i = 0; i < SERVE_SERIES; i++)
+		if (s->known && (s->fresh || i == SERVE_AGE))
+			prom_series(&of[i], serve_series_names[i], s->value[i], "namespace", s->ns,
+			            "cluster", s->cluster, "pool", s->pool, NULL);
+}
+
+static void write_metrics(void *arg, struct http_req *r)
+{
+	struct serve *s = arg;
+	struct buf of[SERVE_SERIES];
+	_cleanup_buf_ struct buf out = BUF_INIT(METRICS_MAX);
+	for (int i = 0; i < SERVE_SERIES; i++) {
+		of[i] = (struct buf)BUF_INIT(METRICS_MAX);
+		prom_family(&of[i], serve_series_names[i], "gauge", serve_series_help[i]);
+	}
+	serve_pools_each(s->pools, expose, of);
+	for (int i = 0; i < SERVE_SERIES; i++) {
+		(void)buf_add(&out, of[i].p, of[i].len);
+		buf_free(&of[i]);
+	}
+	http_answer(r, 200, "text/plain; version=0.0.4; charset=utf-8",
+	            (struct str){ buf_cstr(&out), out.len });
 }
 
 static void answer_metrics(void *arg, struct http_req *r)
 {
 	struct serve *s = arg;
-	_cleanup_buf_ struct buf out = BUF_INIT(METRICS_MAX);
-	for (int i = 0; i < SERVE_SERIES; i++) {
-		struct exposition e = { &out, (enum serve_series)i };
-		prom_family(&out, serve_series_names[i], "gauge", serve_series_help[i]);
-		serve_pools_each(s->pools, expose, &e);
-	}
-	http_answer(r, 200, "text/plain; version=0.0.4; charset=utf-8",
-	            (struct str){ buf_cstr(&out), out.len });
+	serve_scribe_hand(s->scribe, r, write_metrics, s);
 }
 
 struct lookup {
@@ -131,29 +146,37 @@ static void answer_prom_error(struct http_req *r, int status, const char *type, 
 	http_answer_json(r, status, json);
 }
 
-static void answer_query(void *arg, struct http_req *r)
+/* false: it is answered, for it is none. */
+static bool read_query(struct http_req *r, struct serve_query *q, enum serve_series *ret_series)
 {
-	struct serve *s = arg;
 	const char *text = http_req_query(r, "query");
-	struct serve_query q;
 	struct err err = ERR_INIT;
-	if (!text || serve_query_parse(str_of(text), &q, &err) < 0) {
+	if (!text || serve_query_parse(str_of(text), q, &err) < 0) {
 		answer_prom_error(r, 400, "bad_data",
 		                  text ? err.msg : "the parameter query is missing");
-		return;
+		return false;
 	}
-	int series = 0;
-	while (series < SERVE_SERIES && !str_eqs(q.name, serve_series_names[series]))
-		series++;
-	if (series == SERVE_SERIES) {
-		answer_prom_error(r, 400, "bad_data", "no such series");
-		return;
-	}
-	struct lookup l = { .query = &q,
-		            .series = (enum serve_series)series,
+	for (int i = 0; i < SERVE_SERIES; i++)
+		if (str_eqs(q->name, serve_series_names[i])) {
+			*ret_series = (enum serve_series)i;
+			return true;
+		}
+	answer_prom_error(r, 400, "bad_data", "no such series");
+	return false;
+}
+
+/* key: NULL when the query is not for one pool. */
+static void answer_lookup(struct serve *s, struct http_req *r, const struct serve_query *q,
+                          enum serve_series series, const char *key)
+{
+	struct lookup l = { .query = q,
+		            .series = series,
 		            .result = json_array(),
 		            .now_s = (double)clock_real_ms() / 1000 };
-	serve_pools_each(s->pools, look_up, &l);
+	if (key)
+		serve_pools_one(s->pools, key, look_up, &l);
+	else
+		serve_pools_each(s->pools, look_up, &l);
 	/* An empty result would read as 0 to KEDA, and scale in. */
 	if (l.matched == 0 || l.stale > 0) {
 		json_decref(l.result);
@@ -166,6 +189,28 @@ static void answer_query(void *arg, struct http_req *r)
 	                                     "resultType", "vector", "result", l.result);
 	autofree char *json = data_json_text(j);
 	http_answer_json(r, 200, json);
+}
+
+static void write_query(void *arg, struct http_req *r)
+{
+	struct serve_query q;
+	enum serve_series series;
+	if (read_query(r, &q, &series))
+		answer_lookup(arg, r, &q, series, NULL);
+}
+
+static void answer_query(void *arg, struct http_req *r)
+{
+	struct serve *s = arg;
+	char key[KEY_MAX];
+	struct serve_query q;
+	enum serve_series series;
+	if (!read_query(r, &q, &series))
+		return;
+	if (serve_query_key(&q, key, sizeof(key)))
+		answer_lookup(s, r, &q, series, key);
+	else
+		serve_scribe_hand(s->scribe, r, write_query, s);
 }
 
 /* ---- probes, start and stop ------------------------------------------------------------------- */
@@ -242,8 +287,11 @@ int serve_start(const struct serve_config *config, struct serve **ret, struct er
 		.tls_key = config->tls_key,
 		.client_ca = config->client_ca,
 	};
-	int rc = http_server_start(&c, &s->server, err);
+	int rc = serve_scribe_start(&s->scribe, err);
+	if (rc == 0)
+		rc = http_server_start(&c, &s->server, err);
 	if (rc < 0) {
+		serve_scribe_free(s->scribe);
 		free(s);
 		return rc;
 	}
@@ -260,6 +308,8 @@ void serve_stop(struct serve *s)
 {
 	if (!s)
 		return;
+	serve_scribe_stop(s->scribe);
 	http_server_stop(s->server, GRACE_MS);
+	serve_scribe_free(s->scribe);
 	free(s);
 }

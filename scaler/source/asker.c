@@ -55,7 +55,8 @@ static void *ask_on(void *arg)
 		} else if (rc == 0) {
 			refused_ms = SOURCE_REFUSED_MS;
 		}
-		a->fn(a->arg, a, rc, &load, &err);
+		if (!atomic_load(&a->stop)) /* else it was cut, which says nothing of the FE */
+			a->fn(a->arg, a, rc, &load, &err);
 		source_load_free(&load);
 		wait_until(a, begun + pause, rc == -EACCES);
 	}
@@ -71,6 +72,8 @@ int source_asker_start(const struct source_login *login, const struct http_tls *
 	a->arg = arg;
 	a->password_file = login->password_file ? xstrdup(login->password_file) : NULL;
 	int rc = source_starrocks_new(login, tls, &a->talk, err);
+	if (rc == 0)
+		source_starrocks_stop_when(a->talk, &a->stop);
 	(void)pthread_attr_init(&attr);
 	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
 	*ret = a; /* before the thread tells anything of it */

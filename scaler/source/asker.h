@@ -17,6 +17,6 @@ int source_asker_start(const struct source_login *login, const struct http_tls *
                        void *arg, struct source_asker **ret, struct err *err);
 void source_asker_want(struct source_asker *a, bool be); /* the backends, too */
 void source_asker_stop(struct source_asker *a);          /* does not wait; fn may still be called */
-void source_asker_join(struct source_asker *a); /* stops, waits up to a call's deadline, frees */
+void source_asker_join(struct source_asker *a); /* stops, waits for the call to be cut, frees */
 
 #endif

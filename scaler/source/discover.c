@@ -168,6 +168,7 @@ static void *watch_main(void *arg)
 		log_error("%s", err.msg);
 		return NULL;
 	}
+	kube_client_stop_when(client, should_stop, w);
 	struct kube_watch_config c = { .query = { .kind = w->kind, .ns = w->ns },
 		                       .on_change = on_change,
 		                       .on_trouble = on_trouble,
@@ -223,6 +224,8 @@ static void fetch(struct source_discover *d, struct kube_client *client, const s
 	_cleanup_json_ json_t *secret = NULL;
 	struct err err = ERR_INIT;
 	int rc = kube_get(client, &ref, &secret, &err);
+	if (rc == -ECANCELED)
+		return;
 	const json_t *data = rc == 0 ? json_object_get(secret, "data") : NULL;
 	const char *text = json_string_value(json_object_get(data, w->secret_key));
 	_cleanup_buf_ struct buf out = BUF_INIT(SECRET_MAX);
@@ -239,6 +242,12 @@ static void fetch(struct source_discover *d, struct kube_client *client, const s
 		explicit_bzero(out.p, out.cap);
 }
 
+static bool ends(void *arg)
+{
+	const struct source_discover *d = arg;
+	return atomic_load(&d->stop);
+}
+
 static void *tokens_main(void *arg)
 {
 	struct source_discover *d = arg;
@@ -249,6 +258,7 @@ static void *tokens_main(void *arg)
 		return NULL;
 	}
 	kube_client_timeout(client, SECRET_CALL_MS);
+	kube_client_stop_when(client, ends, d);
 	while (!atomic_load(&d->stop)) {
 		wanted_vec v = { 0 };
 		source_secrets_wanted(d->config.source, note_wanted, &v);
@@ -331,6 +341,12 @@ int source_discover_start(const struct source_discover_config *config, struct so
 	}
 	*ret = d;
 	return 0;
+}
+
+void source_discover_end(struct source_discover *d)
+{
+	if (d)
+		atomic_store(&d->stop, true);
 }
 
 void source_discover_stop(struct source_discover *d)

@@ -24,6 +24,7 @@ struct source_discover_config {
 };
 int source_discover_start(const struct source_discover_config *config, struct source_discover **ret,
                           struct err *err);
+void source_discover_end(struct source_discover *d); /* cuts what is under way; does not wait */
 void source_discover_stop(struct source_discover *d);
 
 DEFINE_CLEANUP(struct source_discover, source_discover_stop)

@@ -22,7 +22,8 @@ struct source_poller {
 	VEC(struct fe *) fes; /* under the source's lock; the rest is the thread's own */
 	int64_t scan_ms;      /* when an FE may be due next */
 	int in_flight, in_flight_troubled;
-	size_t kept;    /* connections that the batch was told to keep */
+	size_t kept;            /* connections that the batch was told to keep */
+	VEC(struct fe *) asked; /* chosen, not sent yet */
 	size_t scanned; /* where the last scan ended for lack of room, so that all have their turn */
 };
 
@@ -30,7 +31,6 @@ static void call_free(struct call *c)
 {
 	if (!c)
 		return;
-	free(c->url);
 	mem_free_secret(c->token);
 	http_reply_free(&c->reply);
 	free(c);
@@ -66,34 +66,43 @@ static void read_token(struct fe *f, int64_t now)
 	explicit_bzero(text.p, text.len);
 }
 
+/* Longer when there are thousands, so that their calls a second stay SOURCE_CALLS_S. Under the lock. */
+static int64_t period_of(const struct source *s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->pollers.n; i++)
+		n += s->pollers.v[i]->fes.n;
+	int64_t ms = (int64_t)n * 1000 / SOURCE_CALLS_S;
+	return ms < SOURCE_PERIOD_MS       ? SOURCE_PERIOD_MS
+	       : ms > SOURCE_PERIOD_MAX_MS ? SOURCE_PERIOD_MAX_MS
+	                                   : ms;
+}
+
+/* Evenly over the period from the second call on: FEs that were found together would be asked together for ever. */
+static int64_t next_after(const struct source_poller *p, const struct fe *f, int64_t now)
+{
+	int64_t period = period_of(p->s);
+	if (f->next_ms == 0)
+		return now + period * (int64_t)(f->at + 1) / (int64_t)p->fes.n;
+	return f->next_ms + period > now ? f->next_ms + period : now + period;
+}
+
+/* Under the lock; it is sent after that, by send_asked(). */
 static void ask(struct source_poller *p, struct fe *f, int64_t now)
 {
-	struct err err = ERR_INIT;
 	struct call *c = xcalloc(1, sizeof(*c));
 	read_token(f, now);
 	c->reply = (struct http_reply)HTTP_REPLY_INIT;
-	c->url = xstrdup(f->url);
 	c->token = f->token && *f->token ? xstrdup(f->token) : NULL;
-	f->next_ms = now + SOURCE_PERIOD_MS;
-	struct http_call call = { .url = c->url,
-		                  .bearer = c->token,
-		                  .by = deadline_in(SOURCE_CALL_MS),
-		                  .body_max = SOURCE_BODY_MAX,
-		                  .chunk = CHUNK_BYTES,
-		                  /* A Service may have led elsewhere while it was young, and a kept
-		                   * connection goes on leading there. */
-		                  .fresh = f->failed,
-		                  .follow_redirects = true };
-	if (http_batch_add(p->batch, &call, &c->reply, f, &err) < 0) {
-		call_free(c);
-		source_failed(p->s, f, &err);
-		return;
-	}
+	/* A Service may have led elsewhere while it was young, and a kept connection goes on leading there. */
+	c->fresh = f->failed;
+	f->next_ms = next_after(p, f, now);
 	f->call = c;
 	f->busy = true;
 	f->troubled = f->failed;
 	p->in_flight++;
 	p->in_flight_troubled += f->troubled;
+	vec_push(&p->asked, f);
 }
 
 /* This poller's part of what may be under way. Under the lock. */
@@ -119,12 +128,10 @@ static void keep_connections(struct source_poller *p)
 	http_batch_keep(p->batch, p->kept);
 }
 
-/* Asks every FE that is due and notes when to look again. */
-static void ask_due(struct source_poller *p)
+/* Chooses every FE that is due and notes when to look again. */
+static void choose_due(struct source_poller *p, int64_t now)
 {
-	int64_t now = clock_mono_ms(), next = now + SCAN_MAX_MS;
-	if (now < p->scan_ms)
-		return;
+	int64_t next = now + SCAN_MAX_MS;
 	(void)pthread_mutex_lock(&p->s->lock);
 	keep_connections(p);
 	for (size_t seen = 0, n = p->fes.n, from = p->scanned; seen < n; seen++) {
@@ -144,6 +151,28 @@ static void ask_due(struct source_poller *p)
 	p->scan_ms = next < now + SCAN_MIN_MS ? now + SCAN_MIN_MS : next;
 }
 
+static void completed(struct source_poller *p, const struct http_done *done);
+
+/* Without the lock: the other pollers have the same to do. */
+static void send_asked(struct source_poller *p)
+{
+	for (size_t i = 0; i < p->asked.n; i++) {
+		struct fe *f = p->asked.v[i];
+		struct http_call call = { .url = f->url,
+			                  .bearer = f->call->token,
+			                  .by = deadline_in(SOURCE_CALL_MS),
+			                  .body_max = SOURCE_BODY_MAX,
+			                  .chunk = CHUNK_BYTES,
+			                  .fresh = f->call->fresh,
+			                  .follow_redirects = true };
+		struct http_done none = { .tag = f, .err = ERR_INIT };
+		none.rc = http_batch_add(p->batch, &call, &f->call->reply, f, &none.err);
+		if (none.rc < 0)
+			completed(p, &none);
+	}
+	p->asked.n = 0;
+}
+
 static void check_status(struct fe *f, struct err *err)
 {
 	int status = f->call->reply.status;
@@ -154,7 +183,7 @@ static void check_status(struct fe *f, struct err *err)
 	/* These do not heal within a poll, and asking again would only fill the FE's log. */
 	if (status == 401 || status == 403 || status == 404)
 		f->next_ms = clock_mono_ms() + SOURCE_REFUSED_MS;
-	(void)err_set(err, -EACCES, "%s answered %d", f->call->url, status);
+	(void)err_set(err, -EACCES, "%s answered %d", f->url, status);
 }
 
 static void forget_retired(struct source *s, struct fe *f)
@@ -207,7 +236,11 @@ static void *poll_all(void *arg)
 	while (!atomic_load(&p->s->stop)) {
 		struct http_done done;
 		struct err err = ERR_INIT;
-		ask_due(p);
+		int64_t now = clock_mono_ms();
+		if (now >= p->scan_ms) {
+			choose_due(p, now);
+			send_asked(p);
+		}
 		int64_t wait = p->scan_ms - clock_mono_ms();
 		wait = wait < 0 ? 0 : wait;
 		int rc = http_batch_next(p->batch, deadline_in(wait), &done, &err);
@@ -277,6 +310,7 @@ void source_pollers_stop(struct source *s)
 	for (size_t i = 0; i < s->pollers.n; i++) {
 		struct source_poller *p = s->pollers.v[i];
 		http_batch_free(p->batch); /* before the replies that its calls write to */
+		vec_free(&p->asked);
 		vec_free(&p->fes);
 		free(p);
 	}

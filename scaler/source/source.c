@@ -137,7 +137,7 @@ int source_start(const struct source_events *events, const struct http_tls *tls,
 	return 0;
 }
 
-void source_stop(struct source *s)
+void source_end(struct source *s)
 {
 	if (!s)
 		return;
@@ -145,6 +145,21 @@ void source_stop(struct source *s)
 	const char *key;
 	void *value;
 	atomic_store(&s->stop, true);
+	(void)pthread_mutex_lock(&s->lock);
+	while (map_next(s->fes, &at, &key, &value))
+		if (((struct fe *)value)->asker)
+			source_asker_stop(((struct fe *)value)->asker);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+void source_stop(struct source *s)
+{
+	if (!s)
+		return;
+	size_t at = 0;
+	const char *key;
+	void *value;
+	source_end(s);
 	source_pollers_stop(s); /* before the replies that its calls write to */
 	/* All, before any FE goes: what an asker tells at the end looks through the table. */
 	while (map_next(s->fes, &at, &key, &value))
@@ -209,6 +224,8 @@ void source_start_asker(struct source *s, struct fe *f)
 {
 	struct err err = ERR_INIT;
 	source_stop_asker(s, f);
+	if (atomic_load(&s->stop))
+		return;
 	if (source_asker_start(&f->login, s->tls, told, s, &f->asker, &err) < 0)
 		source_failed(s, f, &err);
 	tell_roles(f);

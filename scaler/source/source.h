@@ -1,6 +1,8 @@
 /* Keeps one fresh snapshot per cluster (and per warehouse of it, from the same answer): asks each FE's /api/roost/load twice a
  * second; an FE of StarRocks' own, for which the pool has a login, by SQL and /metrics (starrocks.h).
  *
+ * (With more than SOURCE_CALLS_S * SOURCE_PERIOD_MS / 1000 FEs less often, so that snapshots stay under a second old.)
+ *
  * One call is in flight per FE, for all its pools, each with a deadline, all side by side on one thread for each
  * SOURCE_POLLER_FES FEs: a cluster whose FE is slow or gone delays no other. An FE that refuses our token or does not know the
  * path is asked less often.
@@ -17,6 +19,8 @@
 
 enum {
 	SOURCE_PERIOD_MS = 450,
+	SOURCE_PERIOD_MAX_MS = 800, /* with thousands of FEs */
+	SOURCE_CALLS_S = 12500,     /* from which on the period is longer */
 	SOURCE_CALL_MS = 2000,
 	SOURCE_REFUSED_MS = 5000,
 	SOURCE_REFUSED_MAX_MS = 60000,
@@ -81,6 +85,7 @@ struct source;
 /* tls: for FEs that are asked over https; borrowed, may be NULL. */
 int source_start(const struct source_events *events, const struct http_tls *tls,
                  struct source **ret, struct err *err);
+void source_end(struct source *s); /* asks no more and cuts what is under way; does not wait */
 void source_stop(struct source *s);
 void source_put(struct source *s, const struct source_target *t);
 void source_remove(struct source *s, const char *key);

@@ -47,7 +47,8 @@ struct entry { /* a pool; there are thousands, so what its fe or our listener ke
 
 struct call { /* what one call borrows; only those under way have one */
 	struct http_reply reply;
-	char *url, *token;
+	char *token;
+	bool fresh;
 };
 
 struct source {

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -15,9 +16,10 @@ struct source_starrocks {
 	struct source_login login;
 	struct http_client *http;
 	struct mysqlc *sql;
-	char *host;          /* whom sql leads to */
-	struct stat trusted; /* of ca_file, when sql was opened */
-	char *web;           /* "host:http_port" of the leader */
+	char *host;               /* whom sql leads to */
+	struct stat trusted;      /* of ca_file, when sql was opened */
+	char *web;                /* "host:http_port" of the leader */
+	const _Atomic bool *stop; /* may be NULL */
 };
 
 int source_starrocks_new(const struct source_login *login, const struct http_tls *tls,
@@ -49,6 +51,17 @@ void source_starrocks_free(struct source_starrocks *c)
 	free(c->host);
 	free(c->web);
 	free(c);
+}
+
+void source_starrocks_stop_when(struct source_starrocks *c, const _Atomic bool *stop)
+{
+	c->stop = stop;
+}
+
+static bool should_stop(void *arg)
+{
+	const struct source_starrocks *c = arg;
+	return c->stop && atomic_load(c->stop);
 }
 
 /* ---- the leader ------------------------------------------------------------------------------- */
@@ -129,7 +142,9 @@ static int dial(struct source_starrocks *c, const char *host, int port, struct d
 		                    .port = port,
 		                    .user = user,
 		                    .password = password,
-		                    .tls_ca = ca };
+		                    .tls_ca = ca,
+		                    .should_stop = should_stop,
+		                    .arg = c };
 	if (rc == 0)
 		rc = mysqlc_open(&a, by, &c->sql, err);
 	if (rc == -EKEYREJECTED)
@@ -264,7 +279,9 @@ static int read_metrics(struct source_starrocks *c, struct deadline by,
 	_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
 	autofree char *url =
 		xasprintf("%s://%s/metrics", c->login.https ? "https" : "http", c->web);
-	struct http_call call = { .url = url, .by = by, .body_max = METRICS_MAX };
+	struct http_call call = {
+		.url = url, .by = by, .body_max = METRICS_MAX, .should_stop = should_stop, .arg = c
+	};
 	int rc = http_call(c->http, &call, &r, err);
 	if (rc == 0 && r.status != 200)
 		rc = err_set(err, -EPROTO, "%s answered %d", url, r.status);

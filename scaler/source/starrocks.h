@@ -18,6 +18,8 @@ struct source_starrocks;
 int source_starrocks_new(const struct source_login *login /* copied */, const struct http_tls *tls,
                          struct source_starrocks **ret, struct err *err);
 void source_starrocks_free(struct source_starrocks *c);
+/* Once true, a call under way ends in moments, with -ECANCELED. Borrowed. */
+void source_starrocks_stop_when(struct source_starrocks *c, const _Atomic bool *stop);
 /* be: the backends, too. -EACCES: the password was refused. */
 int source_starrocks_ask(struct source_starrocks *c, bool be, struct deadline by,
                          struct source_load *ret, struct err *err);
