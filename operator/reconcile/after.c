@@ -6,8 +6,9 @@
 #include "lib/data/json.h"
 #include "operator/reconcile/run_priv.h"
 
-/* So many in a row are not an object's trouble but the server's. A time-out costs ten seconds. */
-enum { IN_A_ROW_MAX = 3, TIMEOUTS_MAX = 2 };
+/* So many in a row are not an object's trouble but the server's; and no cluster takes more of a worker's time (a time-out is ten
+ * seconds) from the others. */
+enum { IN_A_ROW_MAX = 3, LOST_MAX_MS = 15000 };
 
 static bool is(const json_t *write, const char *key, const char *const *words)
 {
@@ -83,12 +84,13 @@ void reconcile_not_written(struct aftermath *a, const json_t *write, bool later)
 	a->settings = a->settings || is(write, "kind", settings);
 }
 
-bool reconcile_goes_on(struct aftermath *a, int outcome, int64_t asked_ms)
+bool reconcile_goes_on(struct aftermath *a, int outcome, int64_t asked_ms, int64_t took_ms)
 {
+	a->lost_ms += took_ms;
+	if (a->lost_ms > LOST_MAX_MS)
+		return false;
 	/* A server that says when to come again speaks for all objects. */
 	if (outcome == KUBE_BUSY && asked_ms <= 0)
 		return ++a->in_a_row < IN_A_ROW_MAX;
-	if (outcome == -ETIMEDOUT)
-		return ++a->timeouts < TIMEOUTS_MAX;
-	return false;
+	return outcome == -ETIMEDOUT;
 }

@@ -78,17 +78,21 @@ static void what_depends_on_it_waits_and_nothing_else(void **state)
 static void a_server_in_trouble_is_left_alone(void **state)
 {
 	(void)state;
-	struct aftermath a = { 0 }, b = { 0 };
-	assert_true(reconcile_goes_on(&a, KUBE_BUSY, -1));
-	assert_true(reconcile_goes_on(&a, KUBE_BUSY, -1));
-	assert_false(reconcile_goes_on(&a, KUBE_BUSY, -1));
-	assert_true(reconcile_goes_on(&b, -ETIMEDOUT, -1));
-	assert_false(reconcile_goes_on(&b, -ETIMEDOUT, -1));
+	struct aftermath a = { 0 }, b = { 0 }, c = { 0 };
+	assert_true(reconcile_goes_on(&a, KUBE_BUSY, -1, 10));
+	assert_true(reconcile_goes_on(&a, KUBE_BUSY, -1, 10));
+	assert_false(reconcile_goes_on(&a, KUBE_BUSY, -1, 10));
+	assert_true(reconcile_goes_on(&b, -ETIMEDOUT, -1, 10000));
+	assert_false(reconcile_goes_on(&b, -ETIMEDOUT, -1, 10000));
+	/* A slow refusal costs as much. */
+	assert_true(reconcile_goes_on(&c, KUBE_BUSY, -1, 9000));
+	c.in_a_row = 0;
+	assert_false(reconcile_goes_on(&c, KUBE_BUSY, -1, 9000));
 	static const int ends[] = { KUBE_CONFLICT, KUBE_GONE, KUBE_UNAUTHORIZED, -ECONNREFUSED,
 		                    -EPROTO };
 	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
-		assert_false(reconcile_goes_on(&(struct aftermath){ 0 }, ends[i], -1));
-	assert_false(reconcile_goes_on(&(struct aftermath){ 0 }, KUBE_BUSY, 2000));
+		assert_false(reconcile_goes_on(&(struct aftermath){ 0 }, ends[i], -1, 10));
+	assert_false(reconcile_goes_on(&(struct aftermath){ 0 }, KUBE_BUSY, 2000, 10));
 }
 
 int main(void)

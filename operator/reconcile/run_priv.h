@@ -80,14 +80,15 @@ struct aftermath {
 	bool failed, later; /* anything; anything that is tried again soon */
 	bool settings;      /* later: what pods mount */
 	bool all;           /* nothing may follow */
-	unsigned in_a_row, timeouts;
+	unsigned in_a_row;
+	int64_t lost_ms;
 	json_t *objects; /* "Kind/name" of what waits for them */
 };
 /* Whether this write has to wait for what was not written before it. */
 bool reconcile_held_back(const struct aftermath *a, const json_t *world, const json_t *write);
 void reconcile_not_written(struct aftermath *a, const json_t *write, bool later);
 /* After an outcome that is tried again: whether it may be one object's, so that others are tried in this round. */
-bool reconcile_goes_on(struct aftermath *a, int outcome, int64_t asked_ms);
+bool reconcile_goes_on(struct aftermath *a, int outcome, int64_t asked_ms, int64_t took_ms);
 
 /* For a warehouse: world.cluster, world.conf, world.fe, and whom to ask (run_warehouse.c). */
 int reconcile_warehouse_world(struct worker *w, const char *key, const struct record *rec,

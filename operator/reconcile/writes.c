@@ -368,6 +368,7 @@ int reconcile_write_all(struct worker *w, struct record *rec, const json_t *worl
 		}
 		if (reconcile_held_back(&after, world, write))
 			continue;
+		int64_t began = clock_mono_ms();
 		int answer = write_one(w, rec, world, write, &err);
 		observe_count(answer == 0 ? OBSERVE_WRITES : OBSERVE_REFUSED,
 		              data_get_str(write, "verb"), data_get_str(write, "kind"));
@@ -380,7 +381,8 @@ int reconcile_write_all(struct worker *w, struct record *rec, const json_t *worl
 			after.in_a_row = 0;
 		ret = rc > ret ? rc : ret;
 		if (rc == WRITE_LATER &&
-		    !reconcile_goes_on(&after, answer, kube_client_retry_ms(w->kube)))
+		    !reconcile_goes_on(&after, answer, kube_client_retry_ms(w->kube),
+		                       clock_mono_ms() - began))
 			break;
 	}
 	return ret;
