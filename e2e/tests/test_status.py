@@ -306,7 +306,7 @@ def test_what_the_operator_says_about_itself(plane, plane_namespace, plane_start
     log = (tmp_path / "operator-0.log").read_text()
     line = next(line for line in log.splitlines() if "object=StatefulSet/c-fe" in line)
     assert f"cluster={ns}/c" in line and "generation=1" in line and "verb=apply" in line
-    plane.kubectl("-n", ns, "patch", "src", "c", "--type=merge", "-p", '{"spec": {"starRocksFeSpec": null}}')
+    plane.kubectl("-n", ns, "patch", "src", "c", "--type=merge", "-p", '{"spec": {"starRocksFeSpec": {"observers": 1}}}')
     wait_until("it counts as degraded", lambda: says("Degraded", 1) and says("Ready", 0), 30)
     plane.kubectl("-n", ns, "delete", "src", "c")
     wait_until("it counts no more", lambda: says("Degraded", 0) and says("Ready", 0), 30)
