@@ -37,7 +37,7 @@ struct observe_nodes {
 	struct observe_nodes_config config;
 	pthread_mutex_t lock;
 	struct map *nodes;  /* name -> json_t: what a world gets, and "created" */
-	struct map *claims; /* name of the node -> json_t "why" */
+	struct map *claims; /* name of the node -> json_t {why, at} */
 	struct map *events; /* name of the node -> json_t {why, at} */
 	struct one ones[WATCHED];
 	unsigned started;
@@ -115,7 +115,9 @@ static const char *take(struct observe_nodes *n, enum observe_nodes_source sourc
 		if (gone)
 			map_del(n->claims, name);
 		else
-			map_put(n->claims, name, json_string("its NodeClaim is being deleted"));
+			map_put(n->claims, name,
+			        json_pack("{s:s, s:s*}", "why", "its NodeClaim is being deleted",
+			                  "at", data_get_str(o, "metadata.deletionTimestamp")));
 		return name;
 	}
 	const char *kind = data_get_str(o, "involvedObject.kind");
@@ -144,17 +146,25 @@ void observe_nodes_event(struct observe_nodes *n, enum observe_nodes_source sour
 }
 
 /* ---- reading ---- */
-/* An Event that is older than the node was about another of its name. */
-static const char *notice(const struct observe_nodes *n, const char *name, const json_t *node)
+/* What is older than the node was about another of its name: names are addresses, and used again. */
+static bool is_of(const json_t *notice, const json_t *node)
 {
-	const char *own = data_get_str(node, "notice");
+	const char *at = data_get_str(notice, "at"), *created = data_get_str(node, "created");
+	return at && created && strcmp(at, created) >= 0;
+}
+
+/* Into the copy for a world: "notice", and "notice_since" when it says nothing against what is scheduled there later. */
+static void add_notice(const struct observe_nodes *n, const char *name, json_t *node)
+{
 	const json_t *claim = map_get(n->claims, name), *event = map_get(n->events, name);
-	const char *at = data_get_str(event, "at"), *created = data_get_str(node, "created");
-	if (own)
-		return own;
-	if (claim)
-		return json_string_value(claim);
-	return at && created && strcmp(at, created) >= 0 ? data_get_str(event, "why") : NULL;
+	if (json_object_get(node, "notice"))
+		return; /* its own */
+	if (is_of(claim, node)) {
+		json_object_set(node, "notice", json_object_get(claim, "why"));
+	} else if (is_of(event, node)) {
+		json_object_set(node, "notice", json_object_get(event, "why"));
+		json_object_set(node, "notice_since", json_object_get(event, "at"));
+	}
 }
 
 void observe_nodes_add(struct observe_nodes *n, json_t *world)
@@ -171,9 +181,7 @@ void observe_nodes_add(struct observe_nodes *n, json_t *world)
 		if (!node || json_object_get(nodes, name))
 			continue;
 		json_t *copy = json_deep_copy(node);
-		const char *why = notice(n, name, node);
-		if (why)
-			json_object_set_new(copy, "notice", json_string(why));
+		add_notice(n, name, copy);
 		json_object_set_new(nodes, name, copy);
 	}
 	pthread_mutex_unlock(&n->lock);

@@ -78,8 +78,14 @@ static void each_way_to_hear_of_an_end(void **state)
 	put(n, OBSERVE_NODES_CLAIM, KUBE_PUT, "{\"status\":{\"nodeName\":\"m\"}}");
 	assert_string_equal(notice_of(n, s, text), "");
 	put(n, OBSERVE_NODES_CLAIM, KUBE_PUT,
-	    "{\"metadata\":{\"deletionTimestamp\":\"t\"},\"status\":{\"nodeName\":\"m\"}}");
+	    "{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T10:05:00Z\"},\"status\":{"
+	    "\"nodeName\":"
+	    "\"m\"}}");
 	assert_string_equal(notice_of(n, s, text), "its NodeClaim is being deleted");
+	/* That it went was not seen (a cut of the watch): a later machine of this name is another. */
+	put(n, OBSERVE_NODES_NODE, KUBE_PUT,
+	    "{\"metadata\":{\"name\":\"m\",\"creationTimestamp\":\"2026-01-01T10:07:00Z\"}}");
+	assert_string_equal(notice_of(n, s, text), "");
 	put(n, OBSERVE_NODES_CLAIM, KUBE_DELETED, "{\"status\":{\"nodeName\":\"m\"}}");
 	put(n, OBSERVE_NODES_NODE, KUBE_PUT,
 	    NODE("},\"spec\":{\"taints\":[{\"key\":\"karpenter.sh/disrupted\"}]}}"));

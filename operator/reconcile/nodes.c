@@ -69,6 +69,15 @@ static void protect(struct step *s, const json_t *fe, const json_t *pod)
 	json_array_append_new(s->writes, w);
 }
 
+/* Nobody taints a machine that an Event alone speaks of, so the replacement may land there: driven away again and again, it
+ * would never serve. */
+static bool came_after(const json_t *pod, const json_t *node)
+{
+	const char *since = data_get_str(node, "notice_since"),
+		   *created = data_get_str(pod, "metadata.creationTimestamp");
+	return since && created && strcmp(created, since) > 0;
+}
+
 void reconcile_nodes(struct step *s)
 {
 	const json_t *nodes = json_object_get(s->world, "nodes");
@@ -85,6 +94,8 @@ void reconcile_nodes(struct step *s)
 			continue;
 		if (why)
 			s->scale_in_paused = true;
+		if (why && came_after(pod, node))
+			why = NULL;
 		/* A pod that leaves before it served must not keep its machine from being judged. */
 		if (!why && (leaving || reconcile_pod_ready(pod)))
 			untaint(s, name, node);

@@ -102,6 +102,30 @@ static void a_notice_drains_at_once_and_pauses_scale_in(void **state)
 	assert_string_equal(paused(later), "true");
 }
 
+/* An Event speaks of the machine as it was then; a taint or a claim for as long as it is there. */
+static void what_came_after_an_event_stays(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *created, *since;
+		bool leaves;
+	} cases[] = { { "2026-01-01T10:00:00Z", "2026-01-01T10:00:01Z", true },
+		      { "2026-01-01T10:00:01Z", "2026-01-01T10:00:01Z", true },
+		      { "2026-01-01T10:00:02Z", "2026-01-01T10:00:01Z", false },
+		      { "2026-01-01T10:00:02Z", NULL, true } };
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_json_ json_t *w = world();
+		json_object_set_new(json_object_get(pod_of(w), "metadata"), "creationTimestamp",
+		                    json_string(cases[i].created));
+		data_set(w, "nodes.m.notice", json_string("SpotRebalanceRecommendation"));
+		if (cases[i].since)
+			data_set(w, "nodes.m.notice_since", json_string(cases[i].since));
+		_cleanup_json_ json_t *plan = plan_of(w);
+		assert_int_equal(write_of(plan, "drain") != NULL, cases[i].leaves);
+		assert_string_equal(paused(plan), "true");
+	}
+}
+
 static void protected_only_while_queries_run(void **state)
 {
 	(void)state;
@@ -133,6 +157,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_startup_taint_goes_when_the_node_serves),
 		cmocka_unit_test(a_notice_drains_at_once_and_pauses_scale_in),
+		cmocka_unit_test(what_came_after_an_event_stays),
 		cmocka_unit_test(protected_only_while_queries_run),
 	};
 	struct err err = ERR_INIT;
