@@ -262,6 +262,49 @@ def many_pools(folder, name, fe, rows, pools, base, fes):
     many.stop()
 
 
+class Scraper:
+    """Asks for all series, and for all decisions as another replica does, once a second each."""
+
+    def __init__(self, port):
+        self.stop, self.bytes, self.took = False, 0, []
+        self.thread = threading.Thread(target=self.scrape, args=(port,))
+        self.thread.start()
+
+    def scrape(self, port):
+        os.nice(10)
+        while not self.stop:
+            begun = time.monotonic()
+            for path in ("/metrics", "/v1/decisions"):
+                with socket.create_connection(("127.0.0.1", port), 10) as s:
+                    s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer caller\r\nConnection: close\r\n\r\n".encode())
+                    n, buffer = 0, bytearray(1 << 20)
+                    while (got := s.recv_into(buffer)):
+                        n += got
+                self.bytes = max(self.bytes, n)
+            self.took.append(time.monotonic() - begun)
+            time.sleep(1)
+
+    def close(self):
+        self.stop = True
+        self.thread.join()
+
+
+def scrapes(folder, fe, seconds, rows, pools):
+    many = scaler(folder, "scraped", pools, fe.port)
+    time.sleep(5)
+    quiet, busy, took = [], [], []
+    for _ in range(5):
+        quiet.append(load(many, 64, 2000, seconds))
+        scraper = Scraper(many.port)
+        busy.append(load(many, 64, 2000, seconds))
+        scraper.close()
+        took += scraper.took
+    rows.append((f"{pools:,} pools, 2,000 requests/s open loop, median of 5", p(quiet)))
+    rows.append(("the same while all series and all decisions are read each second",
+                 f"{p(busy)}; {scraper.bytes / 1e6:.1f} MB in {statistics.median(took) * 1000:.0f} ms"))
+    many.stop()
+
+
 def memory(folder, fe, rows, pools):
     few = scaler(folder, "few", 10, fe.port)
     time.sleep(5)
@@ -291,6 +334,7 @@ def main():
     server.stop()
     still.stop()
     say(rows)
+    scrapes(folder, fe, args.seconds, rows, args.pools)
     memory(folder, fe, rows, args.pools)
     fe.stop()
     lines = ["# roost-scaler's server", "",
