@@ -7,36 +7,40 @@
 #include "lib/data/json.h"
 #include "scaler/policy/history.h"
 
-enum { BATCH_MAX = 200 };
+/* A history is written as text under the lock of all pools, so a few at a time. */
+enum { READ_BATCH = 200, WRITE_BATCH = 10 };
 
 struct item {
 	char *key, *ns, *cluster, *pool, *uid, *text;
 	bool house;
 };
-typedef VEC(struct item) item_vec;
+struct batch {
+	VEC(struct item) items;
+	size_t most;
+};
 
 static bool note(void *arg, const struct serve_history *h)
 {
-	item_vec *v = arg;
-	if (v->n == BATCH_MAX)
+	struct batch *b = arg;
+	if (b->items.n == b->most)
 		return false;
-	vec_push(v, (struct item){ xstrdup(h->key), xstrdup(h->ns), xstrdup(h->cluster),
-	                           xstrdup(h->pool), h->uid ? xstrdup(h->uid) : NULL,
-	                           h->text ? xstrdup(h->text) : NULL, h->house });
+	vec_push(&b->items, (struct item){ xstrdup(h->key), xstrdup(h->ns), xstrdup(h->cluster),
+	                                   xstrdup(h->pool), h->uid ? xstrdup(h->uid) : NULL,
+	                                   h->text ? xstrdup(h->text) : NULL, h->house });
 	return true;
 }
 
-static void drop(item_vec *v)
+static void drop(struct batch *b)
 {
-	for (size_t i = 0; i < v->n; i++) {
-		free(v->v[i].key);
-		free(v->v[i].ns);
-		free(v->v[i].cluster);
-		free(v->v[i].pool);
-		free(v->v[i].uid);
-		free(v->v[i].text);
+	for (size_t i = 0; i < b->items.n; i++) {
+		free(b->items.v[i].key);
+		free(b->items.v[i].ns);
+		free(b->items.v[i].cluster);
+		free(b->items.v[i].pool);
+		free(b->items.v[i].uid);
+		free(b->items.v[i].text);
 	}
-	vec_free(v);
+	vec_free(&b->items);
 }
 
 /* false: the API server does not answer; all of them again in a moment. */
@@ -59,14 +63,14 @@ static bool read_one(struct serve_pools *p, struct kube_client *c, const struct 
 	return true;
 }
 
-void serve_keep_read(struct serve_pools *p, struct kube_client *c)
+void serve_keep_read(struct serve_pools *p, struct kube_client *c, struct deadline by)
 {
-	item_vec v = { 0 };
-	serve_pools_histories(p, SERVE_HISTORY_UNREAD, 0, note, &v);
+	struct batch b = { .most = READ_BATCH };
+	serve_pools_histories(p, SERVE_HISTORY_UNREAD, 0, note, &b);
 	size_t i = 0;
-	while (i < v.n && read_one(p, c, &v.v[i]))
+	while (i < b.items.n && !deadline_passed(by) && read_one(p, c, &b.items.v[i]))
 		i++;
-	drop(&v);
+	drop(&b);
 }
 
 /* The CR that the history goes with. */
@@ -94,17 +98,18 @@ static int write_one(struct kube_client *c, const struct item *item, struct err 
 int serve_keep_write(struct serve_pools *p, struct kube_client *c, int64_t before_ms,
                      struct err *err)
 {
-	item_vec v = { 0 };
+	struct batch b = { .most = WRITE_BATCH };
 	int rc = 0;
-	serve_pools_histories(p, SERVE_HISTORY_CHANGED, before_ms, note, &v);
-	for (size_t i = 0; i < v.n && rc >= 0; i++) {
-		rc = write_one(c, &v.v[i], err);
+	serve_pools_histories(p, SERVE_HISTORY_CHANGED, before_ms, note, &b);
+	for (size_t i = 0; i < b.items.n && rc >= 0; i++) {
+		rc = write_one(c, &b.items.v[i], err);
 		if (rc > 0)
-			log_warn("pool=%s its history could not be kept: %s", v.v[i].key, err->msg);
+			log_warn("pool=%s its history could not be kept: %s", b.items.v[i].key,
+			         err->msg);
 		else if (rc < 0)
-			log_warn("%zu histories are not kept: %s", v.n - i, err->msg);
+			log_warn("%zu histories are not kept: %s", b.items.n - i, err->msg);
 	}
-	rc = rc < 0 ? rc : v.n == BATCH_MAX;
-	drop(&v);
+	rc = rc < 0 ? rc : b.items.n == WRITE_BATCH;
+	drop(&b);
 	return rc;
 }

@@ -11,7 +11,8 @@
 
 enum { SERVE_KEEP_EVERY_MS = 600000 };
 
-void serve_keep_read(struct serve_pools *p, struct kube_client *c);
+/* Some of those that were not read yet; none is begun after `by`. */
+void serve_keep_read(struct serve_pools *p, struct kube_client *c, struct deadline by);
 /* A batch of those that changed since they were last written, if that was before `before_ms`. 1: there may be more; 0: none;
  * negative: the API server does not answer, and the rest of the batch waits for the next time. */
 int serve_keep_write(struct serve_pools *p, struct kube_client *c, int64_t before_ms,

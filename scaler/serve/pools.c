@@ -59,6 +59,7 @@ struct serve_pools {
 	struct map *pools;
 	VEC(struct pool *) order; /* the same, for walks */
 	uint32_t walks;
+	size_t unread; /* pools whose history was not looked for yet */
 	int64_t max_age_ms;
 	_Atomic bool complete;
 	struct serve_decisions *decisions;
@@ -128,6 +129,7 @@ static void on_target(void *arg, const char *key, const struct source_target *t)
 		pool->house = t->house != NULL;
 		pool->at = (uint32_t)p->order.n;
 		vec_push(&p->order, pool);
+		p->unread++;
 		map_put(p->pools, key, pool);
 	}
 	pool->limits = t->limits;
@@ -140,6 +142,7 @@ static void on_gone(void *arg, const char *key)
 	(void)pthread_mutex_lock(&p->lock);
 	struct pool *pool = map_get(p->pools, key);
 	if (pool) {
+		p->unread -= !pool->history_read;
 		p->order.v[pool->at] = p->order.v[--p->order.n];
 		p->order.v[pool->at]->at = pool->at;
 		(void)map_del(p->pools, key);
@@ -434,6 +437,8 @@ void serve_pools_histories(struct serve_pools *p, enum serve_history_kind kind, 
 	bool taken = true;
 	int64_t now = clock_mono_ms();
 	(void)pthread_mutex_lock(&p->lock);
+	if (kind == SERVE_HISTORY_UNREAD && !p->unread)
+		taken = false; /* asked twice a second */
 	while (taken && map_next(p->pools, &at, &key, &value)) {
 		struct pool *pool = value;
 		_cleanup_buf_ struct buf text = BUF_INIT(SERVE_HISTORY_MAX);
@@ -460,6 +465,7 @@ int serve_pools_history_put(struct serve_pools *p, const char *key, struct str t
 	(void)pthread_mutex_lock(&p->lock);
 	struct pool *pool = map_get(p->pools, key);
 	if (pool) {
+		p->unread -= !pool->history_read;
 		pool->history_read = true;
 		pool->forecast_at = 0;
 	}

@@ -15,6 +15,7 @@
 enum {
 	TICK_MS = 400,
 	LEASE_EVERY_MS = 1000,
+	KEEP_MS = 1000, /* spent on histories between two looks at the lease */
 	LEASE_MS = 6000,
 	RENEW_MS = 4000,
 	KUBE_CALL_MS = 2000,
@@ -111,16 +112,17 @@ static void take_role(struct serve_replica *r)
 	serve_pools_role(r->config.pools, leads, epoch);
 }
 
-/* A batch at a time, so that the lease is renewed between them. */
 static void keep(struct serve_replica *r)
 {
 	struct err err = ERR_INIT;
+	struct deadline by = deadline_in(KEEP_MS);
 	if (deadline_passed(r->keep_at)) {
 		r->keep_at = deadline_in(SERVE_KEEP_EVERY_MS);
 		r->keep_ms = clock_mono_ms();
 	}
-	if (r->keep_ms && serve_keep_write(r->config.pools, r->kube, r->keep_ms, &err) != 1)
-		r->keep_ms = 0;
+	while (r->keep_ms && !deadline_passed(by) && !atomic_load(&r->stop))
+		if (serve_keep_write(r->config.pools, r->kube, r->keep_ms, &err) != 1)
+			r->keep_ms = 0;
 }
 
 /* Others wait for the lease; a history is a gift. */
@@ -156,7 +158,7 @@ static void *work(void *arg)
 		const char *leader = r->lease && !r->leads ? kube_lease_holder(r->lease) : "";
 		if (*leader && strcmp(leader, r->address) != 0)
 			follow(r, leader);
-		serve_keep_read(r->config.pools, r->kube);
+		serve_keep_read(r->config.pools, r->kube, deadline_in(KEEP_MS));
 		if (r->leads)
 			keep(r);
 		for (int ms = 0; ms < TICK_MS && !atomic_load(&r->stop); ms += 50)
