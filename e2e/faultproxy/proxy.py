@@ -1,6 +1,7 @@
 """A TLS-terminating proxy in front of an API server: HTTP/1.1, one gate for each client, rules that hurt it."""
 
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -191,13 +192,16 @@ def certificate(folder):
                     "-out", folder / "cert.pem"], check=True, capture_output=True, env={**os.environ, **past})
 
 
+NUMBERS = itertools.count()
+
+
 class Proxy:
     """`with Proxy(plane) as p: kubeconfig = p.gate("operator")`; rules with p.rule(...), gone with p.calm()."""
 
     def __init__(self, plane, oracle=None):
         self.plane, self.rules, self.requests = plane, [], []
         self.oracle = oracle or Oracle()
-        self.folder = plane.folder / f"proxy-{id(self)}"
+        self.folder = plane.folder / f"proxy-{next(NUMBERS)}"
         self.host, self.port = "127.0.0.1", plane.port
         self.up = ssl.create_default_context(cafile=plane.folder / "apiserver/apiserver.crt")
         self.connections, self.idle = set(), []

@@ -173,7 +173,8 @@ def crash(plane, folder, plan, learnt):
             s.quiet(2)
             wrong = difference(s.state(), state)
             if dict(s.oracle.counts(s.namespace)) != counts:
-                wrong.append(f"counts {s.oracle.counts(s.namespace)} instead of {counts}")
+                wrong.append(f"counts {s.oracle.counts(s.namespace)} instead of {counts}; "
+                             f"written: {s.own_writes()}; refused: {dict(s.oracle.refused)}")
             return (rule.fired or when == "at once", "\n".join(wrong) or None)
     except AssertionError as error:
         return (1, str(error))
