@@ -138,6 +138,24 @@ int64_t policy_history_forecast(const struct policy_history *h, int64_t real_ms,
 	return known >= POLICY_DAYS_MIN && second > 0 ? second : 0;
 }
 
+void policy_history_recent(const struct policy_history *h, int64_t real_ms, size_t n, int16_t *ret)
+{
+	int64_t from = real_ms / MINUTE_MS - (int64_t)n;
+	for (size_t i = 0; i < n; i++)
+		ret[i] = UNKNOWN;
+	for (size_t i = 0; i < h->days.n; i++) {
+		const struct day *d = &h->days.v[i];
+		int64_t at =
+			d->number * POLICY_MINUTES - from; /* the place of the run's first minute */
+		for (size_t j = 0; j < d->runs.n; j++) {
+			int64_t end = at + d->runs.v[j].minutes;
+			for (int64_t k = at < 0 ? 0 : at; k < end && k < (int64_t)n; k++)
+				ret[k] = d->runs.v[j].need;
+			at = end;
+		}
+	}
+}
+
 /* ---- text ------------------------------------------------------------------------------------- */
 
 void policy_history_write(const struct policy_history *h, struct buf *out)

@@ -7,6 +7,7 @@
 #ifndef ROOST_SCALER_POLICY_HISTORY_H
 #define ROOST_SCALER_POLICY_HISTORY_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/buf.h"
@@ -30,6 +31,9 @@ void policy_history_note(struct policy_history *h, int64_t real_ms, int64_t need
 /* The minutes from now to now + horizon; at most POLICY_HORIZON_MIN_MAX of them. */
 int64_t policy_history_forecast(const struct policy_history *h, int64_t real_ms,
                                 int64_t horizon_ms);
+
+/* What the n minutes before the one of real_ms needed, the newest last; -1: not measured. */
+void policy_history_recent(const struct policy_history *h, int64_t real_ms, size_t n, int16_t *ret);
 
 /* A line a day: "20420 0*600 3*12 -*20": the day since 1970, then nodes*minutes ("-": not measured). */
 void policy_history_write(const struct policy_history *h, struct buf *out);

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "scaler/policy/history.h"
+#include "scaler/policy/foresee.h"
 
 enum { FIRST_DAY = 20000 };
 #define MINUTE INT64_C(60000)
@@ -122,12 +122,52 @@ static void forecasts(void **state)
 	}
 }
 
+static void the_last_minutes(void **state)
+{
+	(void)state;
+	_cleanup_(policy_history_freep) struct policy_history *h = NULL;
+	int16_t recent[6];
+	assert_int_equal(
+		policy_history_parse(str_of("20000 7*1437 1*3\n20001 2*1 -*1 3*9"), &h, NULL), 0);
+	static const struct {
+		int64_t minute;
+		int16_t want[6];
+	} cases[] = {
+		{ 0, { 7, 7, 7, 1, 1, 1 } },
+		{ 3, { 1, 1, 1, 2, -1, 3 } }, /* over midnight; minute 3 itself is not over */
+		{ 13, { 3, 3, 3, 3, -1, -1 } },
+		{ 1000, { -1, -1, -1, -1, -1, -1 } },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		policy_history_recent(h, at(1, cases[i].minute) + 59999, 6, recent);
+		assert_memory_equal(recent, cases[i].want, sizeof(recent));
+	}
+}
+
+/* Three hours of half an hour on, half an hour off: the fourth is foreseen a node's start ahead. */
+static void cycles_are_foreseen(void **state)
+{
+	(void)state;
+	_cleanup_(policy_history_freep) struct policy_history *h = policy_history_new();
+	struct policy_state s = { .start_ms = 4 * MINUTE, .warm_ms = MINUTE / 2 };
+	for (int64_t m = 600; m < 600 + 180; m++) {
+		policy_history_note(h, at(0, m), m % 60 < 30 ? 4 : 0);
+		policy_foresee(h, at(0, m) + MINUTE, &s);
+		if (m < 600 + 165) /* a node's start, and a little, before the fourth */
+			assert_int_equal(s.cycle, 0);
+	}
+	assert_int_equal(s.cycle, 4);
+	assert_int_equal(s.period_min, 60);
+	assert_int_equal(s.calm, 5);
+	assert_int_equal(s.forecast, 0); /* that is of days */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bad_text_is_refused),
-		cmocka_unit_test(minutes_become_runs),
-		cmocka_unit_test(forecasts),
+		cmocka_unit_test(bad_text_is_refused), cmocka_unit_test(minutes_become_runs),
+		cmocka_unit_test(forecasts),           cmocka_unit_test(the_last_minutes),
+		cmocka_unit_test(cycles_are_foreseen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,8 @@ static const struct data_field state_rows[] = {
 	STATE(joined_ms, DATA_INT),       STATE(warm_ms, DATA_INT),
 	STATE(stepped_ms, DATA_INT),      STATE(need, DATA_INT),
 	STATE(forecast, DATA_INT),        STATE(queued_ms, DATA_INT),
+	STATE(period_min, DATA_INT),      STATE(calm, DATA_INT),
+	STATE(cycle, DATA_INT),           STATE(missed_ms, DATA_INT),
 };
 
 static json_t *encode(const struct data_field *rows, size_t n, const void *object)

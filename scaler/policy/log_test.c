@@ -41,6 +41,9 @@ static void write_run(struct buf *out)
 		struct policy_decision made;
 		now += (int64_t)(next(&seed) % 900);
 		state.forecast = (int64_t)(next(&seed) % 40 == 0 ? 6 : 0);
+		state.cycle = (int64_t)(next(&seed) % 40 == 0 ? 5 : 0);
+		state.period_min = 60;
+		state.calm = (int64_t)(next(&seed) % 10 == 0 ? 3 : 0);
 		before = state;
 		policy_step(&limits, &s, now, &state, &made);
 		assert_int_equal(policy_log_write("ns/c/cn", &limits, &s, now, &before, &made, out),

@@ -42,6 +42,12 @@ static int64_t nodes_for(double slots, int64_t node_slots)
 	return (int64_t)ceil(slots / (double)node_slots - 1e-9);
 }
 
+/* By prior days or by cycles within the day. */
+static int64_t foreseen(const struct source_limits *l, const struct policy_state *s)
+{
+	return clamp(at_least(s->forecast, s->cycle), l);
+}
+
 /* ---- demand ----------------------------------------------------------------------------------- */
 
 /* A node counts only if the queued work outlasts its start, or has outlasted it already. */
@@ -79,7 +85,10 @@ static double growth(const struct demand *d, struct policy_state *s, int64_t now
 	if (s->queued_ms < 0) /* the first look */
 		s->queued_ms = (int64_t)work_ms;
 	s->queued_ms += (int64_t)((work_ms - (double)s->queued_ms) * (1 - exp(-passed)));
-	return fmax(0, (work_ms - (double)s->queued_ms) / (double)POLICY_GROWTH_MS);
+	/* A queue that is younger than the smoothing has shown only this much of its growth. */
+	double age_ms = fmax((double)POLICY_YOUNG_MS, (double)(now - s->queue_since_ms));
+	double span_ms = (double)POLICY_GROWTH_MS * (1 - exp(-age_ms / (double)POLICY_GROWTH_MS));
+	return fmax(0, (work_ms - (double)s->queued_ms) / span_ms);
 }
 
 /* What of the waiting work is worth slots of its own: not what the nodes that are there will have done before another
@@ -159,15 +168,30 @@ static void remember(const struct source_limits *l, struct policy_state *s, int6
 	policy_window_put(s, now / slice_ms(l) + 1, need);
 }
 
-static int64_t peak(const struct source_limits *l, const struct policy_state *s, int64_t now)
+static int64_t peak(const struct source_limits *l, const struct policy_state *s, int64_t now,
+                    int64_t slices)
 {
 	int64_t slice = now / slice_ms(l) + 1, most = 0;
 	for (size_t i = 0; i < POLICY_BUCKETS; i++) {
 		int64_t at = policy_window_at(s, i);
-		if (s->slice_need[i] && at > slice - POLICY_BUCKETS && at <= slice)
+		if (s->slice_need[i] && at > slice - slices && at <= slice)
 			most = at_least(most, s->slice_need[i] - 1);
 	}
 	return most;
+}
+
+static bool lull(const struct policy_state *s)
+{
+	return s->calm > 0 && (double)(s->calm - 1) <= POLICY_LULL * (double)s->desired;
+}
+
+/* Of the window; when the cycles foresee a lull: of a short one, and what the lull needs. */
+static int64_t most_needed(const struct source_limits *l, const struct policy_state *s, int64_t now)
+{
+	int64_t most = peak(l, s, now, POLICY_BUCKETS);
+	if (!lull(s) || s->calm > most)
+		return most;
+	return at_least(s->calm - 1, peak(l, s, now, POLICY_CALM_SLICES));
 }
 
 /* After a start, a silence or an FE that began anew nothing is known of the past: what is there counts as
@@ -207,14 +231,20 @@ static void learn_start(const struct source_snapshot *snap, struct policy_state 
 	}
 }
 
-/* want: the need, or the forecast when that is more. */
-static void raise(const struct demand *d, const struct source_snapshot *snap, int64_t want,
-                  int64_t now, struct policy_state *s, struct policy_decision *ret)
+/* want: the need, or a forecast when that is more. */
+static void raise(const struct source_limits *l, const struct demand *d,
+                  const struct source_snapshot *snap, int64_t want, int64_t now,
+                  struct policy_state *s, struct policy_decision *ret)
 {
+	if (s->stepped_ms && now - s->stepped_ms < POLICY_MISSED_WINDOWS * l->scale_in_window_ms)
+		s->missed_ms = now;
 	s->desired = want;
 	s->raised_ms = now;
 	s->joined_ms = 0;
-	if (want > d->need)
+	if (want > d->need && want > clamp(s->forecast, l))
+		say(ret, "forecast: the last cycles of %lld min needed %lld nodes about now",
+		    (long long)s->period_min, (long long)want);
+	else if (want > d->need)
 		say(ret, "forecast: prior days needed %lld nodes about now", (long long)want);
 	else if (d->waiting == 0)
 		say(ret, "floor: at least %lld", (long long)d->need);
@@ -223,12 +253,21 @@ static void raise(const struct demand *d, const struct source_snapshot *snap, in
 		    (long long)d->waiting, snap->oldest_wait_s, (long long)d->running);
 }
 
+static bool missed(const struct source_limits *l, const struct policy_state *s, int64_t now)
+{
+	return s->missed_ms && now - s->missed_ms < POLICY_KEPT_WINDOWS * l->scale_in_window_ms &&
+	       !lull(s);
+}
+
 /* Whether one node less is right now; else why not. */
-static bool may_lower(const struct source_snapshot *snap, const struct policy_state *s, int64_t now,
-                      struct policy_decision *ret)
+static bool may_lower(const struct source_limits *l, const struct source_snapshot *snap,
+                      const struct policy_state *s, int64_t now, struct policy_decision *ret)
 {
 	if (now - s->stepped_ms < POLICY_STEP_MS && s->stepped_ms)
 		say(ret, "hold: a node was taken %.1f s ago", (double)(now - s->stepped_ms) / 1000);
+	else if (missed(l, s, now))
+		say(ret, "hold: the last node taken was missed %lld s ago",
+		    (long long)((now - s->missed_ms) / 1000));
 	else if (snap->nodes + snap->draining > s->desired)
 		say(ret, "hold: %lld nodes until the last one taken has left",
 		    (long long)(snap->nodes + snap->draining));
@@ -241,22 +280,35 @@ static bool may_lower(const struct source_snapshot *snap, const struct policy_st
 	return false;
 }
 
+static void say_down(const struct source_limits *l, const struct policy_state *s, int64_t most,
+                     struct policy_decision *ret)
+{
+	if (lull(s) && most >= s->calm - 1)
+		say(ret, "down: cycles of %lld min foresee a lull, at most %lld nodes",
+		    (long long)s->period_min, (long long)most);
+	else
+		say(ret, "down: at most %lld needed for %lld s", (long long)most,
+		    (long long)(l->scale_in_window_ms / 1000));
+}
+
 static void settle(const struct source_limits *l, const struct demand *d,
                    const struct source_snapshot *snap, int64_t now, struct policy_state *s,
                    struct policy_decision *ret)
 {
-	int64_t most = peak(l, s, now), want = at_least(d->need, clamp(s->forecast, l));
+	int64_t most = most_needed(l, s, now), want = at_least(d->need, foreseen(l, s));
 	if (s->desired > l->max) {
 		s->desired = l->max;
 		say(ret, "maxReplicas is %lld", (long long)l->max);
 	} else if (want > s->desired) {
-		raise(d, snap, want, now, s, ret);
-	} else if (most < s->desired && may_lower(snap, s, now, ret)) {
+		raise(l, d, snap, want, now, s, ret);
+	} else if (most < s->desired && may_lower(l, snap, s, now, ret)) {
+		say_down(l, s, most, ret);
 		s->desired--;
 		s->stepped_ms = now;
 		s->raised_ms = 0;
-		say(ret, "down: at most %lld needed for %lld s", (long long)most,
-		    (long long)(l->scale_in_window_ms / 1000));
+	} else if (want >= s->desired && d->need < s->desired && want > clamp(s->forecast, l)) {
+		say(ret, "hold: the last cycles of %lld min needed %lld nodes about now",
+		    (long long)s->period_min, (long long)s->cycle);
 	} else if (want >= s->desired && d->need < s->desired) {
 		say(ret, "hold: prior days needed %lld nodes about now", (long long)s->forecast);
 	} else if (most >= s->desired && d->need < s->desired) {
@@ -289,7 +341,7 @@ void policy_step(const struct source_limits *limits, const struct source_snapsho
 	begin(limits, snap, state, now_ms);
 	struct demand d = measure(limits, snap, state, now_ms);
 	state->need = d.need;
-	remember(limits, state, now_ms, at_least(d.keep, clamp(state->forecast, limits)));
+	remember(limits, state, now_ms, at_least(d.keep, foreseen(limits, state)));
 	learn_start(snap, state, now_ms);
 	settle(limits, &d, snap, now_ms, state, ret);
 	state->last_ms = now_ms;

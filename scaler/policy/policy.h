@@ -18,10 +18,15 @@ enum {
 	POLICY_STEP_MS = 2000,     /* between two nodes less */
 	POLICY_GAP_MS = 10000,     /* no snapshot for so long: the window begins anew */
 	POLICY_GROWTH_MS = 60000,  /* the queue's growth is looked at over so long */
+	POLICY_YOUNG_MS = 10000,   /* of a queue as young as that as if it were so old */
+	POLICY_CALM_SLICES = 6,    /* of the window, that suffice when the cycles foresee a lull */
+	POLICY_MISSED_WINDOWS = 4, /* nodes ordered so soon after one was taken: it was missed … */
+	POLICY_KEPT_WINDOWS = 3,   /* … and none is taken for so long */
 	POLICY_STARTS = 2, /* work that is done within so many starts needs no node of its own */
 };
-/* Slots in use, times this, must fit into one node less. These three come from docs/benchmarks/sim.md. */
-#define POLICY_HEADROOM 1.2
+/* Slots in use, times this, must fit into one node less. These come from docs/benchmarks/sim.md. */
+#define POLICY_HEADROOM 1.15
+#define POLICY_LULL 0.6 /* of the nodes that are ordered: what is more than that is no lull */
 
 struct policy_state { /* zeroed before the first step */
 	bool begun;
@@ -36,9 +41,13 @@ struct policy_state { /* zeroed before the first step */
 	int64_t warm_ms;    /* measured: from joining to work on every node while queries wait */
 	int64_t stepped_ms; /* when desired last shrank */
 	int64_t queued_ms; /* slot-milliseconds of work in the queue, smoothed; -1: not looked at yet */
+	int64_t missed_ms; /* when nodes were ordered soon after one was taken; 0: never */
 	int64_t need;      /* of the last snapshot, without the forecast: what a history keeps */
 	/* Set by the caller before a step: nodes that prior days needed about now; 0: none. */
 	int64_t forecast;
+	int64_t cycle; /* the same of the last cycles within the day, of so many minutes (cycle.h) */
+	int64_t period_min; /* 0: there are none */
+	int64_t calm; /* nodes + 1: the most that they foresee for the next while; 0: nothing */
 	/* The window: the last POLICY_BUCKETS time slices, by their number modulo that. */
 	int64_t slice;                       /* the last of them; 0: none yet */
 	uint16_t slice_need[POLICY_BUCKETS]; /* nodes + 1; 0: not looked at */

@@ -297,6 +297,112 @@ static void the_forecast_only_raises(void **state)
 	assert_int_equal(r.d.desired, 2);
 }
 
+/* So do cycles; and where both speak, the higher one is named. */
+static void cycles_only_raise(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *what;
+		int64_t cycle, forecast, nodes, running, waiting;
+		int64_t want;
+		const char *says;
+	} cases[] = {
+		{ "raises from zero", 4, 0, 0, 0, 0, 4,
+		  "forecast: the last cycles of 60 min needed 4" },
+		{ "not above the ceiling", 99, 0, 0, 0, 0, 10, "forecast: the last cycles" },
+		{ "prior days need more", 3, 5, 0, 0, 0, 5, "forecast: prior days needed 5" },
+		{ "less than the queue needs", 2, 0, 1, 2, 8, 5, "queue" },
+		{ "less than is there", 1, 0, 3, 6, 0, 3, "steady" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct run r = { .now = 1000000, .l = limits };
+		r.s.cycle = cases[i].cycle;
+		r.s.forecast = cases[i].forecast;
+		r.s.period_min = 60;
+		r.s.calm = cases[i].cycle + 1;
+		step(&r, snap(cases[i].nodes, cases[i].running, cases[i].waiting, 0.5, 60), 500);
+		if (r.d.desired != cases[i].want || !strstr(r.d.reason, cases[i].says))
+			fail_msg("%s: %lld, %s", cases[i].what, (long long)r.d.desired, r.d.reason);
+		assert_true(r.s.need <= r.d.desired);
+	}
+	struct run r = { .now = 1000000, .l = limits };
+	r.s.cycle = 3;
+	r.s.period_min = 60;
+	r.s.calm = 4;
+	step(&r, snap(3, 0, 0, 0, 1), 40000);
+	assert_int_equal(r.d.desired, 3);
+	assert_int_equal(r.s.need, 0); /* what is kept for later feeds no forecast of its own */
+	assert_string_equal(r.d.reason, "hold: the last cycles of 60 min needed 3 nodes about now");
+}
+
+/* A lull that cycles foresee is not waited for the whole window; what runs and what the lull needs stays. */
+static void a_lull_is_left_early(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *what;
+		int64_t calm, running, want;
+	} cases[] = {
+		{ "nothing is foreseen", 0, 0, 6 }, { "down to nothing", 1, 0, 5 },
+		{ "down to three", 4, 0, 5 },       { "five of six are no lull", 6, 0, 6 },
+		{ "nodes are in use", 1, 11, 6 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct run r = { .now = 1000000, .l = limits };
+		step(&r, snap(6, 12, 0, 0, 10), 30000);
+		r.s.period_min = 60;
+		r.s.calm = cases[i].calm;
+		step(&r, snap(6, cases[i].running, 0, 0, 10), 6000); /* the window: 15 s */
+		if (r.d.desired != cases[i].want)
+			fail_msg("%s: %lld, %s", cases[i].what, (long long)r.d.desired, r.d.reason);
+	}
+	struct run r = { .now = 1000000, .l = limits };
+	step(&r, snap(6, 12, 0, 0, 10), 30000);
+	r.s.period_min = 60;
+	r.s.calm = 3; /* two nodes: less than 0.6 of four */
+	step(&r, snap(6, 0, 0, 0, 10), 4000);
+	for (int64_t n = 5; n > 2; n--) /* each node leaves at once */
+		step(&r, snap(n, 0, 0, 0, 10), 2500);
+	assert_int_equal(r.d.desired, 3);
+	step(&r, snap(3, 0, 0, 0, 10), 6000); /* the window knows better by now */
+	assert_int_equal(r.d.desired, 2);
+}
+
+/* A node that is wanted again soon after one was taken should have stayed: the next is taken later. */
+static void a_missed_node_is_kept(void **state)
+{
+	(void)state;
+	for (int soon = 0; soon < 2; soon++) {
+		struct run r = { .now = 1000000, .l = limits };
+		step(&r, snap(3, 6, 0, 0, 10), 20000);
+		step(&r, snap(3, 1, 0, 0, 10), 18000);
+		assert_int_equal(r.d.desired, 2);
+		step(&r, snap(2, 4, 0, 0, 10), soon ? 30000 : 90000); /* four windows: 60 s */
+		step(&r, snap(2, 4, 4, 3, 10), 500);
+		assert_int_equal(r.d.desired, 4);
+		step(&r, snap(4, 8, 0, 0, 10), 2000);
+		step(&r, snap(4, 1, 0, 0, 10), 25000);
+		assert_int_equal(r.d.desired, soon ? 4 : 3);
+		if (soon)
+			assert_non_null(strstr(r.d.reason, "hold: the last node taken was missed"));
+		step(&r, snap(4, 1, 0, 0, 10), 40000);
+		assert_int_equal(r.d.desired, 3);
+	}
+}
+
+/* Ten seconds of a queue say what it grows by as well as a minute does. */
+static void a_young_queue_is_believed(void **state)
+{
+	(void)state;
+	struct run r = { .now = 1000000, .l = limits };
+	r.l.max = 100;
+	step(&r, snap(2, 4, 0, 0, 2), 500);
+	r.s.start_ms = 100000;
+	for (int i = 1; i <= 20; i++) /* ten slots a second, of 2 s: twenty slots busy */
+		step(&r, snap(2, 4, 5 * i, 31, 2), 500);
+	assert_in_range(r.s.need, 11, 14);
+}
+
 static void warmth_is_learnt(void **state)
 {
 	(void)state;
@@ -329,6 +435,10 @@ int main(void)
 		cmocka_unit_test(the_mean_counts),
 		cmocka_unit_test(same_inputs_same_bytes),
 		cmocka_unit_test(the_forecast_only_raises),
+		cmocka_unit_test(cycles_only_raise),
+		cmocka_unit_test(a_lull_is_left_early),
+		cmocka_unit_test(a_missed_node_is_kept),
+		cmocka_unit_test(a_young_queue_is_believed),
 		cmocka_unit_test(warmth_is_learnt),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/base/map.h"
 #include "lib/base/vec.h"
-#include "scaler/policy/history.h"
+#include "scaler/policy/foresee.h"
 #include "scaler/policy/log.h"
 #include "scaler/serve/decisions.h"
 
@@ -45,7 +45,7 @@ struct pool {
 	int64_t at_ms;                  /* when the snapshot came; 0: none yet */
 	char *problem;                  /* why the last try brought none; NULL: it did */
 	struct policy_history *history; /* NULL: it never needed a node */
-	int64_t forecast_at;            /* the minute that state.forecast is of */
+	int64_t forecast_at;            /* the minute that its forecasts are of */
 	int64_t kept_ms;                /* when the history was last handed out to be kept */
 	bool history_read;
 	bool house;                  /* a warehouse's */
@@ -150,15 +150,14 @@ static void on_gone(void *arg, const char *key)
 	(void)pthread_mutex_unlock(&p->lock);
 }
 
-/* Once a minute: prior days say little new within one. */
+/* Once a minute: the past says little new within one. */
 static void look_ahead(struct pool *p, int64_t real_ms)
 {
 	int64_t minute = real_ms / 60000;
 	if (!p->history || p->forecast_at == minute)
 		return;
 	p->forecast_at = minute;
-	p->state.forecast =
-		policy_history_forecast(p->history, real_ms, p->state.start_ms + p->state.warm_ms);
+	policy_foresee(p->history, real_ms, &p->state);
 }
 
 static void look_back(struct pool *p, int64_t real_ms)

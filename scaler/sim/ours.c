@@ -16,14 +16,25 @@ static bool silent(const struct sim_scaling *s, const struct sim_world *w)
 	       w->now < s->c.outage_from_ms + s->c.outage_ms;
 }
 
+/* Once a minute, as the server does. */
+static void foresee(struct sim_scaling *s, int64_t now)
+{
+	if (s->foreseen == now / 60000 + 1)
+		return;
+	s->foreseen = now / 60000 + 1;
+	policy_foresee(s->history, now, &s->policy);
+}
+
 static void decide(struct sim_scaling *s, struct sim_world *w)
 {
 	struct source_snapshot snap;
 	if (silent(s, w))
 		return;
 	sim_world_snapshot(w, &snap);
+	foresee(s, w->now);
 	policy_step(&s->limits, &snap, w->now, &s->policy, &s->decision);
 	s->decided_ms = w->now;
+	policy_history_note(s->history, w->now, s->policy.need);
 }
 
 static bool known(const struct sim_scaling *s, const struct sim_world *w)
@@ -69,6 +80,7 @@ static void sync(struct sim_scaling *s, struct sim_world *w)
 void sim_ours_begin(struct sim_scaling *s, struct sim_world *w)
 {
 	struct sim_rng r;
+	s->history = policy_history_new();
 	sim_rng_init(&r, w->seed, PURPOSE_PHASE);
 	s->limits = (struct source_limits){ .min = s->c.min,
 		                            .max = s->c.max,

@@ -68,6 +68,7 @@ struct sim_scaling *sim_scaling_new(enum sim_scaler kind, const struct sim_scale
 void sim_scaling_free(struct sim_scaling *s)
 {
 	free(s->need);
+	policy_history_free(s->history);
 	free(s);
 }
 

@@ -2,7 +2,7 @@
 #ifndef ROOST_SCALER_SIM_SCALERS_PRIV_H
 #define ROOST_SCALER_SIM_SCALERS_PRIV_H
 
-#include "scaler/policy/policy.h"
+#include "scaler/policy/foresee.h"
 #include "scaler/sim/hpa.h"
 #include "scaler/sim/keda.h"
 #include "scaler/sim/scalers.h"
@@ -32,6 +32,8 @@ struct sim_scaling {
 	struct policy_state policy;
 	struct policy_decision decision;
 	int64_t decided_ms;
+	struct policy_history *history;
+	int64_t foreseen; /* the minute it was done for last + 1 */
 	/* KEDA, HPA */
 	struct sim_hpa_config hpa_config;
 	struct sim_hpa hpa;
