@@ -205,6 +205,7 @@ class Proxy:
         self.host, self.port = "127.0.0.1", plane.port
         self.up = ssl.create_default_context(cafile=plane.folder / "apiserver/apiserver.crt")
         self.connections, self.idle = set(), []
+        self.serving = set()  # asyncio lets go of a task whose client has died, although a write of it is on its way
 
     # ---- life ----
     def __enter__(self):
@@ -260,6 +261,7 @@ class Proxy:
     # ---- one connection ----
     async def serve(self, identity, reader, writer):
         self.connections.add(writer)
+        self.serving.add(asyncio.current_task())
         try:
             while True:
                 first, headers = await read_head(reader)
@@ -276,6 +278,7 @@ class Proxy:
             pass
         finally:
             self.connections.discard(writer)
+            self.serving.discard(asyncio.current_task())
             writer.close()
 
     async def exchange(self, x):
