@@ -75,4 +75,16 @@ static inline const char *condition(const json_t *plan, const char *type, const 
 	return "";
 }
 
+static inline const json_t *event(const json_t *plan, const char *reason)
+{
+	size_t i;
+	const json_t *e;
+	json_array_foreach(json_object_get(plan, "events"), i, e)
+	{
+		if (strcmp(data_get_str(e, "reason"), reason) == 0)
+			return e;
+	}
+	return NULL;
+}
+
 #endif

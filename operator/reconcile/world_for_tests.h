@@ -104,18 +104,6 @@ static inline json_t *settled(void)
 	return w;
 }
 
-static inline const json_t *event(const json_t *plan, const char *reason)
-{
-	size_t i;
-	const json_t *e;
-	json_array_foreach(json_object_get(plan, "events"), i, e)
-	{
-		if (strcmp(data_get_str(e, "reason"), reason) == 0)
-			return e;
-	}
-	return NULL;
-}
-
 static inline void set_pod_status(json_t *w, const char *name, json_t *status)
 {
 	size_t i;
