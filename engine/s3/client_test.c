@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include <openssl/evp.h>
 
+#include "engine/s3/request.h"
 #include "engine/s3/s3.h"
 #include "engine/s3/sign.h"
 #include "lib/base/fd.h"
@@ -352,6 +353,28 @@ static void throttling_is_waited_out(void **state)
 	same_bytes(b, "k");
 }
 
+static void a_server_that_starts_is_asked_again_soon(void **state)
+{
+	(void)state;
+	struct http_reply reply = HTTP_REPLY_INIT;
+	reply.status = 503;
+	const struct {
+		unsigned attempt;
+		int64_t asked, left, least, most;
+	} cases[] = {
+		{ 0, -1, 60000, 0, 100 },        { 0, 60000, 600000, 5000, 5000 },
+		{ 0, 700, 60000, 700, 700 },     { S3_TRIES - 2, 1, 600000, 0, 5000 },
+		{ 0, 60000, 3000, -1, -1 }, /* no time for it */
+		{ S3_TRIES - 1, 1, 60000, -1, -1 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		reply.retry_after_ms = cases[i].asked;
+		int64_t ms = s3_request_pause(cases[i].attempt, 0, &reply,
+		                              deadline_in(cases[i].left));
+		assert_in_range(ms + 1, cases[i].least + 1, cases[i].most + 1);
+	}
+}
+
 static void a_lost_answer_of_a_put_is_no_conflict(void **state)
 {
 	struct bucket *b = *state;
@@ -485,6 +508,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(calls_can_be_stopped, setup, teardown),
 		cmocka_unit_test_setup_teardown(lists_come_page_by_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(deletes_are_idempotent, setup, teardown),
+		cmocka_unit_test(a_server_that_starts_is_asked_again_soon),
 		cmocka_unit_test(targets_are_checked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,8 +229,9 @@ int64_t s3_request_pause(unsigned attempt, int rc, const struct http_reply *repl
 	if (class == HTTP_RETRY_NO || attempt + 1 >= S3_TRIES)
 		return -1;
 	int64_t pause = http_backoff_ms(attempt, BACKOFF_MS, BACKOFF_CAP_MS);
-	if (class == HTTP_RETRY_AFTER && reply->retry_after_ms > pause)
-		pause = reply->retry_after_ms;
+	int64_t asked = class == HTTP_RETRY_AFTER ? reply->retry_after_ms : 0;
+	if (asked > pause)
+		pause = asked < BACKOFF_CAP_MS ? asked : BACKOFF_CAP_MS;
 	return pause < deadline_left_ms(by) ? pause : -1;
 }
 

@@ -36,7 +36,8 @@ void s3_request_free(struct s3_request *r);
 /* The error for an answer that is not the wanted one; rc, reply: as http_call() gave them. */
 int s3_request_fail(const struct s3_target *t, const char *key, int rc, int status, struct str body,
                     struct err *err);
-/* How long to wait before try number `attempt` + 1; negative: no further try. */
+/* Milliseconds to wait before try number `attempt` + 1, at most 5,000 whatever Retry-After asks for (a MinIO that starts
+ * asks for a minute and is ready in a second: decision 0254); negative: no further try. */
 int64_t s3_request_pause(unsigned attempt, int rc, const struct http_reply *reply,
                          struct deadline by);
 /* An etag as headers carry it, without quotes or a W/ prefix. */

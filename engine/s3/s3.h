@@ -4,7 +4,7 @@
  * Limits: keys S3_KEY_MAX bytes, objects S3_PUT_MAX bytes (larger would need a multipart upload: refused by
  * name), S3_PART_BYTES a range, S3_PARALLEL ranges at once.
  * Retries: throttling (SlowDown, 503), 5xx and broken connections are tried again with backoff until the
- * deadline, at most S3_TRIES times; everything else fails at once.
+ * deadline, at most S3_TRIES times and at most 5 s apart; everything else fails at once.
  * Errors: the message names object, S3's own code and HTTP status. -EACCES (AccessDenied, a bad key or
  * signature), -ENOENT (NoSuchKey, NoSuchBucket), -ESTALE (the object changed since its etag was noted),
  * -EAGAIN (still throttled at the end), -ETIMEDOUT, -ECANCELED, others -EIO. No message holds a secret. */
