@@ -362,15 +362,15 @@ static void a_server_that_starts_is_asked_again_soon(void **state)
 		unsigned attempt;
 		int64_t asked, left, least, most;
 	} cases[] = {
-		{ 0, -1, 60000, 0, 100 },        { 0, 60000, 600000, 5000, 5000 },
-		{ 0, 700, 60000, 700, 700 },     { S3_TRIES - 2, 1, 600000, 0, 5000 },
+		{ 0, -1, 60000, 0, 100 },           { 0, 60000, 600000, 5000, 5000 },
+		{ 0, 700, 60000, 700, 700 },        { S3_TRIES - 2, 1, 600000, 0, 5000 },
 		{ 0, 60000, 3000, -1, -1 }, /* no time for it */
 		{ S3_TRIES - 1, 1, 60000, -1, -1 },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		reply.retry_after_ms = cases[i].asked;
-		int64_t ms = s3_request_pause(cases[i].attempt, 0, &reply,
-		                              deadline_in(cases[i].left));
+		int64_t ms =
+			s3_request_pause(cases[i].attempt, 0, &reply, deadline_in(cases[i].left));
 		assert_in_range(ms + 1, cases[i].least + 1, cases[i].most + 1);
 	}
 }
