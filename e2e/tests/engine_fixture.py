@@ -7,8 +7,10 @@ Needs build/roost-fe, build/roost-be and build/roost-duck (`make`). Everything s
 folder is removed unless the test failed inside the `with`.
 """
 
+import itertools
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -22,14 +24,25 @@ REPO = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("ROOST_BUILD", REPO / "build"))
 
 
+PORTS = itertools.cycle(range(14000, 30000))
+for _ in range(random.SystemRandom().randrange(16000)):
+    next(PORTS)
+
+
 def free_ports(n):
-    """n ports that nobody uses now; all are held until each is known."""
-    held = [socket.socket() for _ in range(n)]
-    for s in held:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
+    """n ports that nobody uses now, each given once. They lie below those that the kernel gives to whoever binds port 0 or
+    connects, since minutes may pass until their process binds them, or binds them again."""
+    ports = []
+    while len(ports) < n:
+        port = next(PORTS)
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+                s.listen()
+            except OSError:
+                continue
+        ports.append(port)
     return ports
 
 
