@@ -31,7 +31,7 @@ def run(*args, timeout=120, check=True, stdin=None):
 
 
 def wait_until(what, probe, timeout=60, every=0.5):
-    """Polls until probe() is true and returns its value; `what` names it in the failure."""
+    """Polls until probe() is true and returns its value; `what` names it in the failure. Whoever does not answer is asked again."""
     end = time.monotonic() + timeout
     last = None
     while time.monotonic() < end:
@@ -39,7 +39,7 @@ def wait_until(what, probe, timeout=60, every=0.5):
             last = probe()
             if last:
                 return last
-        except AssertionError as error:
+        except (AssertionError, OSError) as error:
             last = error
         time.sleep(every)
     raise AssertionError(f"{what}: not within {timeout} s; last: {last!r}")

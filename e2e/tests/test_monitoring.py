@@ -165,7 +165,7 @@ def test_prometheus_scrapes_all_and_its_rules_fire(roost, prometheus_bin, tmp_pa
         return [float(r["value"][1]) for r in found]
 
     wait_until("every target is up", lambda: len(value("up == 1")) == 5, 60)
-    assert value('max(roost_pool_desired{namespace="t",cluster="c",pool="cn"})')
+    wait_until("a load is known", lambda: value('max(roost_pool_desired{namespace="t",cluster="c",pool="cn"})'), 60)
     wait_until("nothing fires", lambda: not firing(), 60)
     roost.engine.processes.pop("be0").stop()
     wait_until("a lost BE raises its alert", lambda: "RoostBackendDown" in firing(), 90)

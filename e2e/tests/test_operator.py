@@ -46,18 +46,18 @@ def test_a_cluster_lives_and_goes(cluster, namespace, start):
 
     # A deleted child comes back, an edited one is put right, an edited configuration reaches the Service.
     cluster.kubectl("-n", namespace, "delete", "service", "c-be-service")
-    wait_until("the Service is back", lambda: cluster.kubectl("-n", namespace, "get", "svc", "c-be-service", check=False), 5)
+    wait_until("the Service is back", lambda: cluster.kubectl("-n", namespace, "get", "svc", "c-be-service", check=False), 60)
     cluster.kubectl("-n", namespace, "patch", "svc", "c-fe-service", "--type=merge", "-p", '{"spec":{"selector":{"x":"y"}}}')
     wait_until("the selector is put right", lambda: "x" not in cluster.get("-n", namespace, "svc", "c-fe-service")[
-        "spec"]["selector"], 5)
+        "spec"]["selector"], 60)
     cluster.kubectl("-n", namespace, "patch", "cm", "fe", "--type=merge", "-p", '{"data":{"fe.conf":"http_port = 18030"}}')
     wait_until("the port follows fe.conf", lambda: cluster.get("-n", namespace, "svc", "c-fe-service")["spec"]["ports"][0][
-        "port"] == 18030, 5)
+        "port"] == 18030, 60)
 
     # /scale is the CR's: kubectl, an HPA and KEDA use it alike.
     cluster.kubectl("-n", namespace, "scale", "src", "c", "--replicas=3")
     wait_until("three compute nodes", lambda: cluster.get("-n", namespace, "deploy", "c-cn")["status"].get(
-        "readyReplicas") == 3, 30)
+        "readyReplicas") == 3, 90)
 
     cluster.kubectl("-n", namespace, "delete", "src", "c")
     wait_until("everything is gone", lambda: not cluster.get("-n", namespace, "sts,deploy,svc,secret,pod")["items"], 90)
@@ -70,7 +70,7 @@ def test_what_is_wrong_is_said_and_passes(cluster, namespace, start):
     cluster.kubectl("-n", namespace, "patch", "src", "c", "--type=merge", "-p",
                     '{"spec":{"starRocksFeSpec":{"image":"roost.invalid/none:1"}}}')
     degraded = wait_until("Degraded names the pod", lambda: (lambda c: c if c.get("status") == "True" else None)(
-        condition(cluster, namespace, "Degraded")), 30)
+        condition(cluster, namespace, "Degraded")), 90)
     assert degraded["reason"] in ("ErrImagePull", "ImagePullBackOff")
     assert "c-fe-0" in degraded["message"]
     assert condition(cluster, namespace, "Ready", "good")["status"] == "True"
@@ -101,7 +101,7 @@ def test_one_leads_and_another_takes_over(cluster, namespace, start):
     start("--leader-elect")
     lease = ("-n", namespace, "lease", "c6c79638.starrocks.com")
     holder = wait_until("somebody leads", lambda: json.loads(cluster.kubectl("get", *lease, "-o", "json", check=False)
-                                                             or "{}").get("spec", {}).get("holderIdentity"), 15)
+                                                             or "{}").get("spec", {}).get("holderIdentity"), 60)
     first, second = start.operators[0], start("--leader-elect")
     cluster.apply([cr(namespace, starRocksFeSpec=part())])
     wait_ready(cluster, namespace)
@@ -109,9 +109,9 @@ def test_one_leads_and_another_takes_over(cluster, namespace, start):
     # Without a word: its lease has to run out first.
     first.process.kill()
     first.process.wait()
-    wait_until("the other leads", lambda: cluster.get(*lease)["spec"]["holderIdentity"] not in ("", holder), 30)
+    wait_until("the other leads", lambda: cluster.get(*lease)["spec"]["holderIdentity"] not in ("", holder), 90)
     cluster.kubectl("-n", namespace, "delete", "service", "c-fe-service")
-    wait_until("it heals", lambda: cluster.kubectl("-n", namespace, "get", "svc", "c-fe-service", check=False), 5)
+    wait_until("it heals", lambda: cluster.kubectl("-n", namespace, "get", "svc", "c-fe-service", check=False), 60)
     second.stop()
     # With a word: the next one need not wait.
     assert cluster.get(*lease)["spec"].get("holderIdentity", "") == ""

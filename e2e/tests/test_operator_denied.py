@@ -113,8 +113,10 @@ def deny(plane, folder, right, undisturbed):
         else:
             time.sleep(2)
         assert s.alive()
-        refused, said = refusals(s), named(s, resource, verb)
-        assert not refused or said, f"refused {refused}, and nobody says that {verb} of {resource} is missing: {s.cr().get('status')}"
+        refused = refusals(s)
+        if refused:  # perhaps this moment: it is said when the answer is dealt with
+            wait_until(f"refused {refused}, and somebody says that {verb} of {resource} is missing", lambda: named(s, resource, verb), 60, 0.2)
+        said = named(s, resource, verb)
         data = [w for w in s.deletes() if w.plural in ("statefulsets", "persistentvolumeclaims")]
         assert not data, data
         s.apply(role(s.namespace))

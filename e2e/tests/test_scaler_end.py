@@ -172,10 +172,12 @@ def test_a_start_that_hangs(tmp_path):
     os.mkfifo(tmp_path / "config")
     scaler = Process("scaler", [BUILD / "roost-scaler", "--config", tmp_path / "config", "--listen", f"127.0.0.1:{free_ports(1)[0]}"], tmp_path)
     try:
-        time.sleep(1)
+        # There is a writer from when there is a reader; it writes nothing.
+        writer = wait_until("it is being read", lambda: os.open(tmp_path / "config", os.O_WRONLY | os.O_NONBLOCK), 60, 0.05)
         assert scaler.alive()
         assert scaler.stop(signal.SIGTERM, LIMIT_S) == 0
         assert "something still waits" in scaler.tail()
+        os.close(writer)
     finally:
         if scaler.alive():
             scaler.stop(signal.SIGKILL)

@@ -214,7 +214,8 @@ def test_many_sessions_at_once(engine):
 def test_limit_of_connections_and_a_graceful_end():
     with Engine(be=0, fe_conf="qe_max_connection = 3") as e:
         e.wait("the probe's connections are gone", lambda: len(e.sql("SHOW PROCESSLIST")) == 1)
-        held = [e.connect() for _ in range(3)]
+        # Each may come before the end of the one before it is known.
+        held = [e.wait("room", e.connect) for _ in range(3)]
         fails_with(1040, e, "SELECT 1")
         held.pop().close()
         e.wait("room again", lambda: e.sql("SELECT 1") == ((1,),))

@@ -346,6 +346,10 @@ static void who_is_to_be_alone_is(void **state)
 		exec_stats(e, &st);
 	} while (st.waiting != 1);
 	start_clients(later, 1, e, "SELECT 1 AS a", 60000);
+	do {
+		clock_sleep_ms(10);
+		exec_stats(e, &st);
+	} while (st.waiting != 2);
 	atomic_store(&running[0].stop, true);
 	join_clients(running, 1, RPC_E_CANCELLED);
 	wait_running(e, 1);

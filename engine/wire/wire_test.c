@@ -28,7 +28,7 @@ struct sql_session {
 	void *arg;
 };
 static char root_hash[SQL_PASSWORD_HASH_MAX];
-static atomic_int wait_timeout = 600;
+static atomic_int wait_timeout = 600, sleeping;
 
 int sql_session_new(struct sql_server *server, uint32_t id, const char *user, const char *peer,
                     struct sql_session **ret, struct err *err)
@@ -150,6 +150,7 @@ static int many_rows(struct sql_sink *sink, int n, struct err *err)
 
 static int sleep_until_killed(struct sql_sink *sink, struct err *err)
 {
+	atomic_store(&sleeping, 1);
 	for (int i = 0; i < 1000; i++) {
 		if (sink->cancelled(sink))
 			return err_set(err, SQL_ERR(1317), "Query execution was interrupted");
@@ -440,6 +441,16 @@ static void *sleep_main(void *arg)
 	return NULL;
 }
 
+/* Returns when its statement runs. */
+static void start_sleeper(struct sleeper *s, pthread_t *ret)
+{
+	atomic_store(&sleeping, 0);
+	assert_int_equal(pthread_create(ret, NULL, sleep_main, s), 0);
+	for (int i = 0; i < 3000 && !atomic_load(&sleeping); i++)
+		clock_sleep_ms(10);
+	assert_int_equal(atomic_load(&sleeping), 1);
+}
+
 static void kill_and_stop(void **state)
 {
 	(void)state;
@@ -448,8 +459,7 @@ static void kill_and_stop(void **state)
 	struct sleeper s = { .m = must_connect(&f) };
 	MYSQL *killer = must_connect(&f), *idle = must_connect(&f);
 	pthread_t thread;
-	assert_int_equal(pthread_create(&thread, NULL, sleep_main, &s), 0);
-	clock_sleep_ms(50);
+	start_sleeper(&s, &thread);
 	assert_int_equal(mysql_kill(killer, mysql_thread_id(s.m)), 0);
 	pthread_join(thread, NULL);
 	assert_int_equal(s.no, 1317);
@@ -463,8 +473,7 @@ static void kill_and_stop(void **state)
 
 	/* Stopping: the idle one is closed at once, the running one after the grace. */
 	s.m = must_connect(&f);
-	assert_int_equal(pthread_create(&thread, NULL, sleep_main, &s), 0);
-	clock_sleep_ms(50);
+	start_sleeper(&s, &thread);
 	int64_t from = clock_mono_ms();
 	assert_int_equal(wire_stop(f.wire, 200), 1);
 	assert_true(clock_mono_ms() - from >= 190);
@@ -490,8 +499,8 @@ static void limits(void **state)
 	mysql_close(a);
 	for (int i = 0; i < 500 && wire_connections(f.wire) > 1; i++)
 		clock_sleep_ms(10);
-	wait_timeout = 1;
 	a = must_connect(&f);
+	wait_timeout = 1; /* from the next statement on */
 	check_text(a, "x", "x");
 	clock_sleep_ms(1500);
 	assert_int_not_equal(mysql_ping(a), 0);

@@ -131,7 +131,9 @@ static void answers_and_faults(void **state)
 		_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
 		struct err err = ERR_INIT;
 		autofree char *url = xasprintf("http://u:geheim@127.0.0.1:%d/a?sig=geheim", s.port);
-		struct http_call call = { .url = url, .by = deadline_in(1500), .body_max = 32 };
+		struct http_call call = { .url = url,
+			                  .by = deadline_in(cases[i].hold ? 2500 : 30000),
+			                  .body_max = 32 };
 		int rc = http_call(c, &call, &r, &err);
 		if (rc != cases[i].rc)
 			fail_msg("case %zu: rc %d: %s", i, rc, err.msg);
@@ -172,7 +174,7 @@ static void nobody_there(void **state)
 	assert_int_equal(http_call(c, &late, &r, NULL), -ETIMEDOUT);
 	const char *const split[] = { "X-A: b\r\nX-Evil: c", NULL };
 	struct http_call evil = { .url = "http://127.0.0.1:1/",
-		                  .by = deadline_in(900),
+		                  .by = deadline_in(30000),
 		                  .headers = split };
 	assert_int_equal(http_call(c, &evil, &r, NULL), -EINVAL);
 }
@@ -328,7 +330,7 @@ static void a_batch_keeps_what_it_is_told(void **state)
 			struct http_done done;
 			(void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/", s[i % PEERS].port);
 			struct http_call call = { .url = url,
-				                  .by = deadline_in(2000),
+				                  .by = deadline_in(keep ? 20000 : 1000),
 				                  .chunk = 1024 };
 			assert_int_equal(http_batch_add(b, &call, &reply, &reply, NULL), 0);
 			assert_int_equal(http_batch_next(b, deadline_in(20000), &done, NULL), 0);

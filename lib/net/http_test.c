@@ -426,8 +426,8 @@ static void a_peer_that_left_is_seen(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
-	struct http_call call = { .by = deadline_in(500) };
-	expect_hold(10000);
+	struct http_call call = { .by = deadline_in(2500) };
+	expect_hold(30000);
 	assert_int_equal(call_at(f, call, "/hold", &r), -ETIMEDOUT);
 	await_hold();
 	(void)pthread_join(held.thread, NULL);
@@ -450,7 +450,7 @@ static void stopping_cuts_what_is_held(void **state)
 	struct fixture *f = *state;
 	pthread_t asker;
 	void *rc = NULL;
-	expect_hold(500);
+	expect_hold(30000);
 	assert_int_equal(pthread_create(&asker, NULL, ask_hold, f), 0);
 	await_hold();
 	int64_t start = clock_mono_ms();

@@ -421,15 +421,15 @@ static void black_holes_delay_nobody(void **state)
 	/* By now every hole has failed once, and the threads for those who answer are free. */
 	int64_t began = clock_mono_ms();
 	observe_fe_set(fe, "n/c", good, none, 1);
-	while (atomic_load(&s->told) < 1 && clock_mono_ms() - began < 10000)
+	while (atomic_load(&s->told) < 1 && clock_mono_ms() - began < 60000)
 		clock_sleep_ms(5);
 	for (int i = 2; i <= 5; i++) {
 		observe_fe_set(fe, "n/c", good, none, 1);
-		while (atomic_load(&s->told) < i && clock_mono_ms() - began < 10000)
+		while (atomic_load(&s->told) < i && clock_mono_ms() - began < 60000)
 			clock_sleep_ms(5);
 	}
 	assert_int_equal(atomic_load(&s->told), 5);
-	assert_true(clock_mono_ms() - began < 6000);
+	assert_true(clock_mono_ms() - began < 15000);
 	_cleanup_json_ json_t *a = observe_fe_answer(fe, "n/c");
 	assert_true(data_get_bool(a, "ok", false));
 	_cleanup_json_ json_t *b = observe_fe_answer(fe, "n/hole3");

@@ -90,7 +90,7 @@ static void tell(struct stage *s, const char *intents)
 	assert_int_equal(data_json_parse(str_of(intents), &list, &err), 0);
 	assert_int_equal(kube_client_new(s->kube, &kube, &err), 0);
 	assert_int_equal(http_client_new(NULL, &http, &err), 0);
-	struct ask a = { kube, target, &config, deadline_in(4000), answer };
+	struct ask a = { kube, target, &config, deadline_in(30000), answer };
 	observe_drain(&a, http, list);
 }
 

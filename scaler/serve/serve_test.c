@@ -216,7 +216,7 @@ static void the_document(void **state)
 	assert_true(data_get_num(j, "queue.oldest_wait_s", 0) > 3.2);
 	assert_int_equal(data_get_int(j, "running", -1), 2);
 	assert_int_equal(data_get_int(j, "fe_epoch", -1), 42);
-	assert_true(data_get_int(j, "age_ms", -1) >= 0 && data_get_int(j, "age_ms", -1) < 1000);
+	assert_true(data_get_int(j, "age_ms", -1) >= 0 && data_get_int(j, "age_ms", -1) < 60000);
 	const char *reason = data_get_str(j, "reason");
 	assert_true(strstr(reason, "panic") ||
 	            strstr(reason, "1 of 5")); /* first poll, later ones */
@@ -263,12 +263,16 @@ static void a_bad_fe_is_never_a_zero(void **state)
 {
 	struct fixture *f = *state;
 	static const enum mood bad[] = { FE_GARBAGE, FE_HALF, FE_NAN, FE_NEGATIVE, FE_ERROR };
+	char before[128] = "";
 	_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
 	serve_pools_complete(f->pools, true);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		autofree char *name = xasprintf("cold%zu", i);
 		autofree char *path = xasprintf("/v1/namespaces/ns/clusters/%s/pools/cn", name);
 		atomic_store(&mood, (int)bad[i]);
+		/* The FE is the others', too: a good answer to them may still be on its way. */
+		if (i > 0)
+			assert_int_equal(get_until(f, before, 503, &r), 503);
 		add_pool(f, name, f->fe_listen); /* cold: never a good answer before */
 		struct deadline by = deadline_in(700);
 		while (!deadline_passed(by)) {
@@ -289,6 +293,7 @@ static void a_bad_fe_is_never_a_zero(void **state)
 		start = clock_mono_ms();
 		assert_int_equal(get_until(f, path, 200, &r), 200);
 		assert_true(clock_mono_ms() - start < 30000);
+		(void)snprintf(before, sizeof(before), "%s", path);
 	}
 }
 
@@ -311,6 +316,7 @@ static void a_slow_fe_delays_nobody(void **state)
 	_cleanup_http_reply_ struct http_reply r = HTTP_REPLY_INIT;
 	atomic_store(&mood, FE_SLOW);
 	add_pool(f, "c", f->fe_listen);
+	int64_t began = clock_mono_ms();
 	struct deadline by = deadline_in(3500);
 	int calls = 0,
 	    slow = 0; /* on a busy machine some are late, but not because of the FE, which holds each 800 ms */
@@ -323,7 +329,7 @@ static void a_slow_fe_delays_nobody(void **state)
 	}
 	assert_true(slow * 2 < calls);
 	assert_int_equal(atomic_load(&most_in_flight), 1); /* one call in flight per cluster */
-	assert_true(atomic_load(&asked) <= 6);
+	assert_true(atomic_load(&asked) <= 2 + (clock_mono_ms() - began) / 800);
 }
 
 static void a_refusal_is_asked_less_often(void **state)
@@ -371,9 +377,13 @@ static void metrics_and_queries(void **state)
 	add_pool(f, "c", f->fe_listen);
 	add_pool(f, "dead", "127.0.0.1:1");
 	assert_int_equal(get_until(f, POOL, 200, &r), 200);
-	assert_int_equal(get(f, "/metrics", &r), 200);
 	int count = 0;
-	assert_int_equal(prom_parse(str_of(buf_cstr(&r.body)), count_series, &count, NULL), 0);
+	/* None at all after a second in which this process had no turn. */
+	for (struct deadline by = deadline_in(30000); count == 0 && !deadline_passed(by);) {
+		assert_int_equal(get(f, "/metrics", &r), 200);
+		assert_int_equal(prom_parse(str_of(buf_cstr(&r.body)), count_series, &count, NULL),
+		                 0);
+	}
 	assert_int_equal(count, 7); /* nothing of the one that was never measured */
 	static const struct {
 		const char *query;
@@ -391,7 +401,7 @@ static void metrics_and_queries(void **state)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		autofree char *path = xasprintf("/api/v1/query?query=%s", cases[i].query);
-		assert_int_equal(get(f, path, &r), cases[i].status);
+		assert_int_equal(get_until(f, path, cases[i].status, &r), cases[i].status);
 		if (!strstr(buf_cstr(&r.body), cases[i].has))
 			fail_msg("%s: %s", cases[i].query, buf_cstr(&r.body));
 	}
