@@ -293,6 +293,15 @@ static void wait_running(struct exec *e, int n)
 	} while (st.running != n);
 }
 
+static void wait_waiting(struct exec *e, int n)
+{
+	struct exec_stats st;
+	do {
+		clock_sleep_ms(10);
+		exec_stats(e, &st);
+	} while (st.waiting != n);
+}
+
 static void join_clients(struct client *c, size_t n, const char *code)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -341,15 +350,9 @@ static void who_is_to_be_alone_is(void **state)
 	start_clients(running, 2, e, forever, 60000);
 	wait_running(e, 2);
 	start_clients(alone, 1, e, forever, 60000);
-	do {
-		clock_sleep_ms(10);
-		exec_stats(e, &st);
-	} while (st.waiting != 1);
+	wait_waiting(e, 1);
 	start_clients(later, 1, e, "SELECT 1 AS a", 60000);
-	do {
-		clock_sleep_ms(10);
-		exec_stats(e, &st);
-	} while (st.waiting != 2);
+	wait_waiting(e, 2);
 	atomic_store(&running[0].stop, true);
 	join_clients(running, 1, RPC_E_CANCELLED);
 	wait_running(e, 1);
@@ -492,6 +495,7 @@ static void closing_ends_what_runs(void **state)
 	struct client c[3] = { 0 };
 	start_clients(c, 3, e, forever, 60000);
 	wait_running(e, 2);
+	wait_waiting(e, 1); /* nobody comes to one that is closed */
 	struct exec_stats st;
 	exec_stats(e, &st);
 	exec_close(e);
