@@ -123,6 +123,9 @@ static int check_flags(const struct flags *f, struct err *err)
 		return err_set(err, -EINVAL, "--tls-cert and --tls-key go together");
 	if (f->client_ca && !f->tls_cert)
 		return err_set(err, -EINVAL, "--client-ca needs --tls-cert and --tls-key");
+	const char *slash = f->lease ? strchr(f->lease, '/') : NULL;
+	if (f->lease && (!slash || slash == f->lease || !slash[1]))
+		return err_set(err, -EINVAL, "--lease must be NAMESPACE/NAME");
 	if (!f->config && !f->kubeconfig && !getenv("KUBERNETES_SERVICE_HOST") &&
 	    !getenv("KUBECONFIG"))
 		return err_set(err, -EINVAL,
@@ -186,8 +189,6 @@ static int start_replica(struct program *p, const struct flags *f, const struct 
                          struct err *err)
 {
 	const char *slash = f->lease ? strchr(f->lease, '/') : NULL;
-	if (f->lease && (!slash || slash == f->lease || !slash[1]))
-		return err_set(err, -EINVAL, "--lease must be NAMESPACE/NAME");
 	autofree char *ns = f->lease ? xstrndup(f->lease, (size_t)(slash - f->lease)) : NULL;
 	autofree char *address = own_address(f, sc->listen, serve_port(p->serve));
 	struct serve_replica_config c = { .kube = p->kube,
@@ -215,6 +216,10 @@ static int start(struct program *p, const struct flags *f, struct err *err)
 	int rc = f->config ? source_config_read(f->config, &p->config, err) : 0;
 	if (rc == 0 && wants_kube(f, &p->config))
 		rc = kube_config_load(f->kubeconfig, &p->kube, err);
+	if (rc == 0 && f->lease && !p->kube) /* two that each decide would look like one */
+		rc = err_set(
+			err, -EINVAL,
+			"--lease is kept in a cluster: give --kubeconfig, too, or leave it out");
 	if (rc < 0)
 		return rc;
 	p->pools = serve_pools_new(f->config ? p->config.max_age_ms : SOURCE_MAX_AGE_MS);

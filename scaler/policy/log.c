@@ -182,6 +182,10 @@ int policy_log_replay(const char *path, FILE *out, size_t *ret_lines, struct err
 		if (again.len != (size_t)n || memcmp(buf_cstr(&again), line, again.len) != 0)
 			different += different < DIFFERENT_MAX;
 	}
+	if (rc == 0 && ferror(in))
+		rc = err_errno(err, "cannot read %s", path);
+	else if (rc == 0 && fflush(out) != 0)
+		rc = err_errno(err, "cannot write what %s gives", path);
 	(void)fclose(in);
 	*ret_lines = lines;
 	return rc < 0 ? rc : different;

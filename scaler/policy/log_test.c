@@ -70,6 +70,9 @@ static void replays_to_the_same_bytes(void **state)
 	assert_int_equal(fd_read_file(copy, &again, NULL), 0);
 	assert_int_equal(again.len, lines.len);
 	assert_memory_equal(again.p, lines.p, lines.len);
+	out = fopen("/dev/full", "we");
+	assert_true(policy_log_replay(path, out, &n, &err) < 0);
+	(void)fclose(out);
 	/* A decision that was not made is told. */
 	char *desired = strstr(strstr(lines.p, "\"made\":"), "\"desired\":");
 	desired[10] = desired[10] == '9' ? '8' : '9';
@@ -114,6 +117,9 @@ static void bad_lines_are_refused(void **state)
 	struct err err = ERR_INIT;
 	size_t n = 0;
 	assert_true(policy_log_replay("/nowhere", stdout, &n, &err) < 0);
+	/* What cannot be read to its end is no short log. */
+	assert_true(policy_log_replay("/tmp", stdout, &n, &err) < 0);
+	assert_non_null(strstr(err.msg, "cannot read /tmp"));
 }
 
 int main(void)

@@ -230,10 +230,13 @@ static void answer_ready(void *arg, struct http_req *r)
 		http_answer(r, 503, "text/plain", STR_LIT("the list of pools is not read yet\n"));
 }
 
+/* By its digits: a name that begins like it may stand for any address. */
 static bool loopback(const char *listen_on)
 {
 	struct str s = str_of(listen_on);
-	return str_starts(s, "127.") || str_starts(s, "[::1]:") || str_starts(s, "localhost:");
+	size_t digits = strspn(listen_on, "0123456789.");
+	return (str_starts(s, "127.") && listen_on[digits] == ':') || str_starts(s, "[::1]:") ||
+	       str_starts(s, "localhost:");
 }
 
 int serve_start(const struct serve_config *config, struct serve **ret, struct err *err)

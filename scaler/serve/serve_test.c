@@ -254,9 +254,13 @@ static void callers_need_the_token(void **state)
 	assert_int_equal(get_with(f, "/readyz", NULL, &r), 200);
 	struct serve *s = NULL;
 	struct err err = ERR_INIT;
-	struct serve_config open_to_all = { .listen = "0.0.0.0:0", .pools = f->pools };
-	assert_int_equal(serve_start(&open_to_all, &s, &err), -EINVAL);
-	assert_non_null(strstr(err.msg, "needs a token"));
+	static const char *const open_to_all[] = { "0.0.0.0:0", "[::]:0", "127.example.org:0",
+		                                   "127.0.0.1.example.org:0" };
+	for (size_t i = 0; i < ARRAY_LEN(open_to_all); i++) {
+		struct serve_config c = { .listen = open_to_all[i], .pools = f->pools };
+		assert_int_equal(serve_start(&c, &s, &err), -EINVAL);
+		assert_non_null(strstr(err.msg, "needs a token"));
+	}
 }
 
 static void a_bad_fe_is_never_a_zero(void **state)

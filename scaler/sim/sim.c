@@ -210,6 +210,9 @@ int sim_main(int argc, char **argv)
 	sim_report_json(&f.x, &json);
 	sim_plot(&f.x, &plot);
 	sim_experiment_release(&f.x);
-	(void)fputs(buf_cstr(&table), stdout);
+	if (fputs(buf_cstr(&table), stdout) < 0 || fflush(stdout) != 0) {
+		perror("roost-scaler sim: cannot write the table");
+		return 1;
+	}
 	return write_to(f.json, &json) < 0 || write_to(f.plot, &plot) < 0 ? 1 : 0;
 }

@@ -65,7 +65,7 @@ static int take_int(const json_t *j, const char *path, int64_t min, int64_t max,
 static bool plain_name(const char *s)
 {
 	size_t n = s ? strlen(s) : 0;
-	return n > 0 && n <= NAME_MAX_ &&
+	return n > 0 && n <= NAME_MAX_ && s[0] != '.' /* a path cannot name it */ &&
 	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == n;
 }
 
@@ -76,7 +76,8 @@ static int take_name(const json_t *j, const char *path, const char *absent, char
 	const char *s = v ? json_string_value(v) : absent;
 	if (!plain_name(s))
 		return err_set(err, -EINVAL,
-		               "%s must be a name of letters, digits, \"-\", \".\" and \"_\"",
+		               "%s must be a name of letters, digits, \"-\", \".\" and \"_\", "
+		               "no \".\" first",
 		               path);
 	*ret = xstrdup(s);
 	return 0;

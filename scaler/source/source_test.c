@@ -146,6 +146,7 @@ static void a_bad_config_names_the_field(void **state)
 		{ "clusters: [a]", "clusters[0]: must be an object" },
 		{ "clusters: [{name: b, fe: 'h:1'}]", "clusters[0]: namespace" },
 		{ "clusters: [{namespace: a/b, name: b, fe: 'h:1'}]", "namespace" },
+		{ "clusters: [{namespace: .., name: b, fe: 'h:1'}]", "namespace" },
 		{ "clusters: [{namespace: a, name: b}]", "fe must be" },
 		{ "clusters: [{namespace: a, name: b, fe: h}]", "fe must be" },
 		{ "clusters: [{namespace: a, name: b, fe: 'http://h:1'}]", "fe must be" },
