@@ -268,6 +268,10 @@ static bool may_lower(const struct source_limits *l, const struct source_snapsho
 	else if (missed(l, s, now))
 		say(ret, "hold: the last node taken was missed %lld s ago",
 		    (long long)((now - s->missed_ms) / 1000));
+	else if (s->calm > s->desired) /* it would be ordered again before it has paid */
+		say(ret,
+		    "hold: the last cycles of %lld min needed %lld nodes within minutes from now",
+		    (long long)s->period_min, (long long)(s->calm - 1));
 	else if (snap->nodes + snap->draining > s->desired)
 		say(ret, "hold: %lld nodes until the last one taken has left",
 		    (long long)(snap->nodes + snap->draining));

@@ -368,6 +368,36 @@ static void a_lull_is_left_early(void **state)
 	assert_int_equal(r.d.desired, 2);
 }
 
+/* What the cycles need again within minutes is not taken, however long the quiet; one node less than they need is held
+ * no longer than the window says, and neither is anything when the cycles have ended. */
+static void what_cycles_need_soon_is_kept(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *what;
+		int64_t calm, want;
+		const char *says;
+	} cases[] = {
+		{ "all of them", 7, 6,
+		  "hold: the last cycles of 60 min needed 6 nodes within minutes" },
+		{ "more than there are", 11, 6, "hold: the last cycles of 60 min needed 10 nodes" },
+		{ "one less", 6, 5, "down: at most 1 needed" },
+		{ "no cycle", 0, 5, "down: at most 1 needed" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct run r = { .now = 1000000, .l = limits };
+		step(&r, snap(6, 12, 0, 0, 10), 30000);
+		r.s.period_min = cases[i].calm ? 60 : 0;
+		r.s.calm = cases[i].calm;
+		step(&r, snap(6, 1, 0, 0, 10), 15500);
+		if (r.d.desired != cases[i].want || !strstr(r.d.reason, cases[i].says))
+			fail_msg("%s: %lld, %s", cases[i].what, (long long)r.d.desired, r.d.reason);
+		r.s.calm = 0;
+		step(&r, snap(6, 1, 0, 0, 10), 2500);
+		assert_true(r.d.desired < 6);
+	}
+}
+
 /* A node that is wanted again soon after one was taken should have stayed: the next is taken later. */
 static void a_missed_node_is_kept(void **state)
 {
@@ -437,6 +467,7 @@ int main(void)
 		cmocka_unit_test(the_forecast_only_raises),
 		cmocka_unit_test(cycles_only_raise),
 		cmocka_unit_test(a_lull_is_left_early),
+		cmocka_unit_test(what_cycles_need_soon_is_kept),
 		cmocka_unit_test(a_missed_node_is_kept),
 		cmocka_unit_test(a_young_queue_is_believed),
 		cmocka_unit_test(warmth_is_learnt),
