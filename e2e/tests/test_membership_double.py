@@ -368,7 +368,7 @@ def test_volumes_grow_around_running_pods(w):
 
 # ---- P13 ----
 def test_an_autoscaled_number_survives_an_apply(w):
-    scaling = {"roostAutoscaling": {"enabled": True, "minReplicas": 1, "maxReplicas": 9}}
+    scaling = {"roostAutoscaling": {"enabled": True, "minReplicas": 0, "maxReplicas": 9}}
     manifest = w.cr(fe=(1, {}), cn=(2, scaling))
     w.create(fe=(1, {}), cn=(2, scaling))
     w.settle()
@@ -379,6 +379,13 @@ def test_an_autoscaled_number_survives_an_apply(w):
     wait_until("it is put back", lambda: w.get("src", "c")["spec"]["starRocksCnSpec"]["replicas"] == 5, 60)
     assert w.replicas("cn") == 5
     wait_until("an Event says so", lambda: any(e["reason"] == "ReplicasPutBack" for e in w.get("events")["items"]), 60)
+    # To 0 and up again: nobody signs what follows a /scale to 0 (decision 0265).
+    for number in (0, 3, 1, 4):
+        w.plane.kubectl("-n", w.namespace, "scale", "src", "c", f"--replicas={number}")
+        wait_until(f"{number} is kept", lambda n=number: w.status()["starRocksCnStatus"].get("lastScale") == n and w.replicas("cn") == n, 60)
+        assert w.get("src", "c")["spec"]["starRocksCnSpec"]["replicas"] == number
+    w.plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(manifest))
+    wait_until("four again", lambda: w.get("src", "c")["spec"]["starRocksCnSpec"]["replicas"] == 4, 60)
     # Without an autoscaler a manifest is the word.
     w.plane.kubectl("-n", w.namespace, "patch", "src", "c", "--type=merge", "-p",
                     '{"spec":{"starRocksCnSpec":{"replicas":3,"roostAutoscaling":{"enabled":false}}}}')

@@ -14,7 +14,10 @@ typedef VEC(char *) keys_t;
 enum news { NO_NEWS, NEWS_SOON, NEWS };
 
 const char *const OBSERVE_STORE_WORDS[] = { "\"" MODEL_UPSTREAM_MANAGER "\"",
-	                                    "\"subresource\":\"scale\"", NULL };
+	                                    "\"subresource\":\"scale\"",
+	                                    /* a cluster with compute nodes, a warehouse */
+	                                    "\"f:starRocksCnSpec\"", "\"f:starRocksCluster\"",
+	                                    NULL };
 
 static void item_free(void *p)
 {
@@ -107,22 +110,34 @@ static struct bucket *bucket_of(struct observe_store *s, const char *key)
 }
 
 /* Who wrote the number of compute nodes last, when that went through /scale: managedFields say so, and are not
- * kept. */
+ * kept. A /scale to 0 takes it from its owner and is signed by nobody, nor is what follows (decision 0265): "". */
 static void note_scale(const json_t *object, json_t *slim)
 {
 	const char *number = model_is_warehouse(object)
 	                             ? "fieldsV1.f:spec.f:template.f:replicas"
 	                             : "fieldsV1.f:spec.f:starRocksCnSpec.f:replicas";
+	const json_t *all = data_get(object, "metadata.managedFields");
+	const char *by = NULL;
+	bool owned = false;
+	const char *kind = data_get_str(object, "kind");
 	size_t i;
 	const json_t *m;
-	json_array_foreach(data_get(object, "metadata.managedFields"), i, m)
+	if (!kind || (strcmp(kind, KUBE_CLUSTER.kind) != 0 && !model_is_warehouse(object)))
+		return;
+	json_array_foreach(all, i, m)
 	{
 		const char *sub = data_get_str(m, "subresource");
 		const char *manager = data_get_str(m, "manager");
-		if (sub && strcmp(sub, "scale") == 0 && data_get(m, number))
-			data_set(slim, "metadata.roostScaledBy",
-			         json_string(manager ? manager : "scale"));
+		if (!data_get(m, number))
+			continue;
+		owned = true;
+		if (sub && strcmp(sub, "scale") == 0)
+			by = manager ? manager : "scale";
 	}
+	if (json_array_size(all) > 0 && !owned)
+		by = "";
+	if (by)
+		data_set(slim, "metadata.roostScaledBy", json_string(by));
 }
 
 static bool fe_ready(const json_t *object)

@@ -151,6 +151,17 @@ static void plan_proxy(struct step *s)
 }
 
 /* ---- all of it ---- */
+/* Nodes that are still there need their budget, however few the CR asks for: a scale-in takes hours, and backends that
+ * hold tablets stay when their part of the CR is removed. */
+static bool outlives_wish(const struct step *s, enum render_object what)
+{
+	if (what != RENDER_FE_PDB && what != RENDER_BE_PDB)
+		return false;
+	enum model_role role = what == RENDER_FE_PDB ? MODEL_FE : MODEL_BE;
+	return reconcile_live_replicas(s, role, 0) > 1 &&
+	       !data_get_bool(s->m->part[role].spec, "podDisruptionBudget.disabled", false);
+}
+
 void reconcile_extras(struct step *s)
 {
 	static const enum render_object objects[] = { RENDER_INGRESS, RENDER_FE_PDB, RENDER_BE_PDB,
@@ -158,7 +169,7 @@ void reconcile_extras(struct step *s)
 	for (size_t i = 0; i < ARRAY_LEN(objects); i++) {
 		if (render_wanted(s->m, objects[i]))
 			reconcile_want(s, objects[i], 0);
-		else
+		else if (!outlives_wish(s, objects[i]))
 			reconcile_unwanted(s, objects[i]);
 	}
 	plan_proxy(s);

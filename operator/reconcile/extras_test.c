@@ -96,6 +96,35 @@ static void budgets_keep_a_majority(void **state)
 	}
 }
 
+static bool budget_goes(const char *be, int live)
+{
+	autofree char *spec =
+		xasprintf("{\"starRocksFeSpec\":{\"image\":\"i\",\"replicas\":1}%s}", be);
+	autofree char *objects = xasprintf(
+		"{\"PodDisruptionBudget/c-be\":{\"metadata\":{\"name\":\"c-be\",\"uid\":\"x\","
+		"\"resourceVersion\":\"1\",\"ownerReferences\":[{\"uid\":\"u\"}]}},"
+		"\"StatefulSet/c-be\":{\"metadata\":{\"name\":\"c-be\",\"uid\":\"y\","
+		"\"resourceVersion\":\"1\",\"ownerReferences\":[{\"uid\":\"u\"}]},"
+		"\"spec\":{\"replicas\":%d}}}",
+		live);
+	_cleanup_json_ json_t *w = world(spec);
+	json_object_set_new(w, "objects", parse(objects));
+	_cleanup_json_ json_t *plan = plan_of(w);
+	return write_like(plan, "delete", "PodDisruptionBudget", "c-be");
+}
+
+static void a_budget_stays_while_nodes_do(void **state)
+{
+	(void)state;
+	/* On the way down from 3, and kept since the tablets on them are. */
+	assert_false(budget_goes(",\"starRocksBeSpec\":{\"image\":\"i\",\"replicas\":1}", 3));
+	assert_false(budget_goes("", 3));
+	assert_true(budget_goes(",\"starRocksBeSpec\":{\"image\":\"i\",\"replicas\":1}", 1));
+	assert_true(budget_goes(",\"starRocksBeSpec\":{\"image\":\"i\",\"replicas\":3,"
+	                        "\"podDisruptionBudget\":{\"disabled\":true}}",
+	                        3));
+}
+
 /* ---- disaster recovery ---- */
 #define DR_SPEC                                                                       \
 	"{\"disasterRecovery\":{\"enabled\":true,\"generation\":7},"                  \
@@ -179,6 +208,7 @@ int main(void)
 		cmocka_unit_test(the_proxy_waits_for_an_fe),
 		cmocka_unit_test(what_is_no_longer_asked_for_goes),
 		cmocka_unit_test(budgets_keep_a_majority),
+		cmocka_unit_test(a_budget_stays_while_nodes_do),
 		cmocka_unit_test(recovery_is_one_fe_alone),
 		cmocka_unit_test(recovery_done_is_over),
 		cmocka_unit_test(recovery_without_a_snapshot_changes_nothing),

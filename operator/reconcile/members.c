@@ -111,6 +111,8 @@ static int64_t owned_replicas(struct step *s)
 	s->last_scale = -1;
 	if (!s->m->scaling.enabled && !s->m->hpa)
 		return want;
+	if (by && !*by && last < 0 && want == 1) /* the default of the CRD, which nobody said */
+		by = NULL;
 	if (by || last < 0) {
 		s->last_scale = by ? want : -1;
 		return want;

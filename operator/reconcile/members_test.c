@@ -304,10 +304,14 @@ static void an_autoscaled_number_is_put_back(void **state)
 		{ NULL, -1, 2, 2, true, false },  /* the first apply */
 		{ "kcm", -1, 5, 5, true, false }, /* the autoscaler's own */
 		{ "kcm", 3, 5, 5, true, false },
+		{ "", 5, 0, 0, true, false },  /* to 0, which the server lets nobody sign */
+		{ "", 0, 3, 3, true, false },  /* and up again */
+		{ "", -1, 3, 3, true, false }, /* of a CR that never said a number */
 		{ NULL, 5, 2, 5, true, true }, /* a manifest applied again */
 		{ NULL, 5, 5, 5, true, false },
 		{ NULL, 50, 2, 8, true, true },  /* the limits were lowered meanwhile */
 		{ NULL, 5, 2, 2, false, false }, /* nobody scales any more */
+		{ "", 5, 2, 2, false, false },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		_cleanup_json_ json_t *w = settled(1, 2);
