@@ -103,7 +103,7 @@ def test_names_resolve_from_a_pod(cluster, namespace, debian_image):
 
     address = wait_until("an address of web-0", lambda: cluster.get("-n", namespace, "pod", "web-0")["status"].get("podIP"))
     cluster_ip = cluster.get("-n", namespace, "service", "web")["spec"]["clusterIP"]
-    wait_until("headless name", lambda: address in lookup("web-0.web-search"), timeout=30)
+    wait_until("headless name", lambda: address in lookup("web-0.web-search"), timeout=60)
     assert address in lookup(f"web-0.web-search.{namespace}.svc.cluster.local")
     assert cluster_ip in lookup("web")
     assert cluster_ip in lookup(f"web.{namespace}")
@@ -127,13 +127,13 @@ def test_service_address_reaches_a_pod(cluster, namespace, debian_image):
     cluster.wait_pod(namespace, "web")
     cluster.wait_pod(namespace, "client")
     wait_until("an answer through the service", lambda: "hello" in cluster.kubectl(
-        "-n", namespace, "exec", "client", "--", "sh", "-c", ask, check=False), timeout=30)
+        "-n", namespace, "exec", "client", "--", "sh", "-c", ask, check=False), timeout=60)
 
 
 def test_logs_and_exec(cluster, namespace, debian_image):
     cluster.apply([pod("talker", debian_image, "echo from-the-pod; exec sleep 1000")], namespace)
     cluster.wait_pod(namespace, "talker")
-    wait_until("its log", lambda: cluster.kubectl("-n", namespace, "logs", "talker") == "from-the-pod\n", timeout=15)
+    wait_until("its log", lambda: cluster.kubectl("-n", namespace, "logs", "talker") == "from-the-pod\n", timeout=60)
     assert cluster.kubectl("-n", namespace, "exec", "talker", "--", "id", "-u") == "1000\n"
     failed = run(TOOLS / "kubectl", "-n", namespace, "exec", "talker", "--", "sh", "-c", "exit 7", check=False)
     assert failed.returncode == 7

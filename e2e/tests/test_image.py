@@ -124,7 +124,7 @@ def fe_set(name, replicas):
 
 def test_front_end_starts_with_a_read_only_root(cluster, images, namespace):
     cluster.apply(fe_set("x-fe", 2), namespace)
-    cluster.wait_pod(namespace, "x-fe-0", timeout=60)
+    cluster.wait_pod(namespace, "x-fe-0", timeout=90)
     # The ConfigMap's ports are in force: the probe asks 8031.
     conf = cluster.kubectl("-n", namespace, "exec", "x-fe-0", "--", "cat", "/opt/starrocks/fe/log/fe.effective.conf")
     assert f"roost_fe_host = x-fe-0.x-fe-search.{namespace}.svc.cluster.local" in conf
@@ -137,6 +137,6 @@ def test_front_end_starts_with_a_read_only_root(cluster, images, namespace):
     assert "LEADER" in frontends
     # A second front end is not built yet, and says so.
     wait_until("the refusal", lambda: "more than one front end is not supported" in cluster.kubectl(
-        "-n", namespace, "logs", "x-fe-1", check=False), timeout=30)
+        "-n", namespace, "logs", "x-fe-1", check=False), timeout=90)
     # The preStop hook ends it long before the grace period.
     cluster.kubectl("-n", namespace, "delete", "pod", "x-fe-0", timeout=90)
