@@ -50,7 +50,7 @@ def main():
              "figures, on any machine.", "Pool of 0 to 10 nodes of 8 slots, machines boot in 60 to 300 s, wait target 5 s, window 300 s. "
              "Mean over seeds ± 95%; *: no rival has both", "a lower p95 and fewer node hours. What is modelled: "
              "[0150](../decisions/0150-simulator.md);", "each pattern on seeds that nothing was tuned on, and where the oracle fails "
-             "too: [0240](../decisions/0240-cycles-within-a-day.md).", "", "![wait against node hours](../sim.svg)", ""]
+             "too: [0240](../decisions/0240-cycles-within-a-day.md); turns: [0270](../decisions/0270-what-cycles-need-soon-is-kept.md).", "", "![wait against node hours](../sim.svg)", ""]
     for i, (flags, what) in enumerate(RUNS):
         report, against = run(flags, REPO / "docs/sim.svg" if i == 0 else None)
         print(what, *against, sep="\n", flush=True)
