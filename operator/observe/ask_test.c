@@ -184,7 +184,7 @@ static json_t *ask_as(struct stage *s, int port, const char *intents, json_t *wa
 	assert_int_equal(data_json_parse(str_of(intents), &list, &err), 0);
 	assert_int_equal(kube_client_new(s->kube, &kube, &err), 0);
 	assert_int_equal(http_client_new(NULL, &http, &err), 0);
-	return observe_ask(kube, http, t, list, &config, 4000);
+	return observe_ask(kube, http, t, list, &config, 30000);
 }
 
 static json_t *ask_wanting(struct stage *s, int port, const char *intents, json_t *want)
