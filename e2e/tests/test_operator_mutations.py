@@ -219,7 +219,9 @@ class Victim:
 
         def is_back():
             left[:] = difference(self.objects(), self.baseline)
-            return not left or all(re.match(r"\.StatefulSet/[^.]+-(fe|be)\.spec\.replicas:", line) for line in left)
+            # Those that may not leave yet keep their budget, if it was made in time.
+            wait = [re.match(r"\.StatefulSet/[^.]+-(fe|be)\.spec\.replicas:", line) for line in left]
+            return not left or any(wait) and all(w or re.match(r"\.PodDisruptionBudget/[^.]+-(fe|be):", line) for w, line in zip(wait, left))
         try:
             wait_until("back", is_back, 120, 0.1)
         except AssertionError:
