@@ -170,7 +170,8 @@ static void pools_known(void *arg)
 /* A file that lists clusters is all there is, unless a kubeconfig is named too. */
 static bool wants_kube(const struct flags *f, const struct source_config *config)
 {
-	return f->kubeconfig || !f->config || (config->n == 0 && getenv("KUBERNETES_SERVICE_HOST"));
+	return f->kubeconfig || !f->config ||
+	       ((config->n == 0 || f->lease) && getenv("KUBERNETES_SERVICE_HOST"));
 }
 
 /* Where other replicas reach us: as told, else the pod's address, else where we listen. */
