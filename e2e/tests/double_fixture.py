@@ -110,16 +110,16 @@ class Kubelet(threading.Thread):
                   "containerStatuses": [{"name": role, "image": image, "imageID": "", "ready": ready, "started": ready, "restartCount": 0,
                                          "state": {"running": {"startedAt": now()}} if ready else
                                          {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}}]}
-        code, _ = self.api.call("PATCH", f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}/status",
-                                {"metadata": {"uid": uid}, "status": status})
-        if code != 200:
-            return
         house = next((e.get("value") for e in pod["spec"]["containers"][0].get("env", []) if e["name"] == "KUBE_STARROCKS_MULTI_WAREHOUSE"),
                      DEFAULT)
         entry = {"role": role, "name": pod["metadata"]["name"], "ip": ip, "image": image, "ready": ready, "house": house}
-        self.known[uid] = entry
-        if ready:
-            with self.double.lock:
+        with self.double.lock:  # an entrypoint joins before its pod is ready: nobody is answered in between
+            code, _ = self.api.call("PATCH", f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}/status",
+                                    {"metadata": {"uid": uid}, "status": status})
+            if code != 200:
+                return
+            self.known[uid] = entry
+            if ready:
                 self.joined(entry)
 
     # ---- what an entrypoint does ----

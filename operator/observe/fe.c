@@ -63,20 +63,20 @@ static bool same_answer(const json_t *a, const json_t *b)
 	return true;
 }
 
-/* Kept on the monotonic clock. */
-static void stamp(const json_t *before, json_t *answer)
+/* Kept on the monotonic clock. An answer is as old as its question: what happened in between may not be in it. */
+static void stamp(const json_t *before, json_t *answer, int64_t asked_ms)
 {
 	int64_t now = clock_mono_ms();
 	bool ok = data_get_bool(answer, "ok", false);
 	bool same_state = before && data_get_bool(before, "ok", false) == ok;
 	int64_t since = same_state ? data_get_int(before, "since_ms", now) : now;
-	json_object_set_new(answer, "at_ms", json_integer(now));
+	json_object_set_new(answer, "at_ms", json_integer(asked_ms));
 	json_object_set_new(answer, "since_ms", json_integer(since));
 }
 
 /* Files the answer, which it takes over; returns when to ask again, or -1 when the cluster is gone. */
-static int64_t file_answer(struct observe_fe *o, const char *key, json_t *answer, bool *ret_tell,
-                           bool *ret_ok)
+static int64_t file_answer(struct observe_fe *o, const char *key, int64_t asked_ms, json_t *answer,
+                           bool *ret_tell, bool *ret_ok)
 {
 	int64_t again = -1;
 	pthread_mutex_lock(&o->lock);
@@ -84,7 +84,7 @@ static int64_t file_answer(struct observe_fe *o, const char *key, json_t *answer
 	*ret_tell = false;
 	*ret_ok = data_get_bool(answer, "ok", false);
 	if (t) {
-		stamp(t->answer, answer);
+		stamp(t->answer, answer, asked_ms);
 		*ret_tell = t->tell || !t->answer || !same_answer(t->answer, answer);
 		t->tell = false;
 		t->failures = *ret_ok ? 0 : t->failures + 1;
@@ -121,7 +121,7 @@ static void ask_one(struct lane *lane, struct kube_client *kube, struct http_cli
 	observe_time(OBSERVE_ASK_TIME, clock_mono_us() - began);
 	if (!data_get_bool(answer, "ok", false))
 		log_debug("cluster=%s FE does not answer: %s", key, data_get_str(answer, "error"));
-	int64_t again = file_answer(o, key, answer, &tell, &ok);
+	int64_t again = file_answer(o, key, began / 1000, answer, &tell, &ok);
 	if (again >= 0)
 		observe_queue_add(ok ? o->fast.queue : o->slow.queue, key, again);
 	if (tell)

@@ -15,8 +15,8 @@
  * nodes [{host, port, alive, warehouse, running, cached_bytes}], frontends [{host, port, role, join, alive}],
  * load {…} (Roost's own FE), refused, replication (the most replicas a partition has) or replication_error or
  * replication_hidden (the user may see no table),
- * unhealthy (tablets short of a replica or in repair) or health_error}: real time; since_ms is when the
- * present state (answering or not) began; refused is why the last statement was not carried out.
+ * unhealthy (tablets short of a replica or in repair) or health_error}: real time; at_ms is when the question was
+ * put, since_ms when the present state (answering or not) began; refused is why the last statement was not carried out.
  * Intent: {do: drain, nodes [addresses], seconds, fes [addresses]}: POST /api/roost/drain of each of those FEs; or
  * {do: drop_node|decommission|cancel_decommission|drop_backend|drop_follower|drop_observer|add_observer, host,
  * port, generation, warehouse, below}: sent only while the live CR still has that generation and, for a drop,
