@@ -284,22 +284,15 @@ static void start_clients(struct client *c, size_t n, struct exec *e, const char
 	}
 }
 
-static void wait_running(struct exec *e, int n)
+/* Until so many run and so many wait; negative: however many. */
+static void wait_stats(struct exec *e, int running, int waiting)
 {
 	struct exec_stats st;
 	do {
 		clock_sleep_ms(10);
 		exec_stats(e, &st);
-	} while (st.running != n);
-}
-
-static void wait_waiting(struct exec *e, int n)
-{
-	struct exec_stats st;
-	do {
-		clock_sleep_ms(10);
-		exec_stats(e, &st);
-	} while (st.waiting != n);
+	} while ((running >= 0 && st.running != running) ||
+	         (waiting >= 0 && st.waiting != waiting));
 }
 
 static void join_clients(struct client *c, size_t n, const char *code)
@@ -329,7 +322,7 @@ static void a_killed_executor_fails_its_tasks_only(void **state)
 	_cleanup_(exec_closep) struct exec *e = open_tasks(256 << 20, 0, 4);
 	struct client c[4] = { 0 };
 	start_clients(c, 4, e, forever, 60000);
-	wait_running(e, 4);
+	wait_stats(e, 4, -1);
 	struct exec_stats st;
 	exec_stats(e, &st);
 	assert_int_equal(kill(st.pid, SIGKILL), 0);
@@ -348,14 +341,14 @@ static void who_is_to_be_alone_is(void **state)
 	struct client running[2] = { 0 }, alone[1] = { { .alone = true } }, later[1] = { 0 };
 	struct exec_stats st;
 	start_clients(running, 2, e, forever, 60000);
-	wait_running(e, 2);
+	wait_stats(e, 2, -1);
 	start_clients(alone, 1, e, forever, 60000);
-	wait_waiting(e, 1);
+	wait_stats(e, -1, 1);
 	start_clients(later, 1, e, "SELECT 1 AS a", 60000);
-	wait_waiting(e, 2);
+	wait_stats(e, -1, 2);
 	atomic_store(&running[0].stop, true);
 	join_clients(running, 1, RPC_E_CANCELLED);
-	wait_running(e, 1);
+	wait_stats(e, 1, -1);
 	clock_sleep_ms(50);
 	exec_stats(e, &st);
 	assert_int_equal(st.running, 1);
@@ -383,9 +376,9 @@ static void deadlines_and_cancelling_interrupt(void **state)
 	int64_t began = clock_mono_ms();
 	start_clients(c, 1, e, forever, 300);
 	join_clients(c, 1, RPC_E_TIMEOUT);
-	wait_running(e, 0); /* the child gives up a moment after the caller */
+	wait_stats(e, 0, -1); /* the child gives up a moment after the caller */
 	start_clients(c, 2, e, forever, 60000);
-	wait_running(e, 2);
+	wait_stats(e, 2, -1);
 	/* No free place: a third waits, and stops waiting. */
 	assert_string_equal(outcome(e, "SELECT 1 AS a", "third", 100), RPC_E_TIMEOUT);
 	for (size_t i = 0; i < 2; i++)
@@ -494,8 +487,7 @@ static void closing_ends_what_runs(void **state)
 	struct exec *e = open_tasks(256 << 20, 0, 2);
 	struct client c[3] = { 0 };
 	start_clients(c, 3, e, forever, 60000);
-	wait_running(e, 2);
-	wait_waiting(e, 1); /* nobody comes to one that is closed */
+	wait_stats(e, 2, 1); /* nobody comes to one that is closed */
 	struct exec_stats st;
 	exec_stats(e, &st);
 	exec_close(e);
